@@ -1,0 +1,1 @@
+# find_package(orthant) for users: completed by the install rules.

@@ -1,0 +1,106 @@
+// Communicator: the one seam between the trainer and the backends (local threads, MPI, NCCL).
+// Everything above it is the same program for one rank or ten thousand.
+// The public operations check arguments, record flight entries and count bytes, then call the backend's Do*.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "ATen/core/Tensor.h"
+#include "orthant/comm/flight_recorder.h"
+#include "orthant/comm/label.h"
+
+namespace orthant {
+
+enum class ReduceOp { kSum, kMax, kMin };
+
+// Thrown by every operation that cannot complete: deadline passed, peers disagree, a peer is gone.
+class CommError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Handle of an asynchronous operation. The buffers must stay untouched until Wait() returns.
+// Copies share the operation. A default-made Work is complete. Not thread-safe: one owner thread.
+class Work {
+ public:
+  class State {
+   public:
+    virtual ~State() = default;
+    virtual void Wait() = 0;  // throws CommError
+  };
+
+  Work() = default;
+  explicit Work(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  // Returns when the operation is complete here; throws CommError when it failed. May be called again.
+  void Wait();
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+// A group of ranks, seen from one of them. One object per (rank, group); used by that rank's thread alone.
+// Tensors are contiguous; sizes are in elements. In every operation all members pass the same sizes, dtype, op
+// and root, in the same order. An operation on a group of one rank is a copy or nothing.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  int rank() const { return rank_; }                // 0 .. size-1, within this group
+  int size() const { return size_; }                // members
+  const std::string& name() const { return name_; }  // "tensor", "data", "world", ...
+
+  // In place. The result has the same bits on every rank; summands are added in rank order in fp64 and fp32,
+  // and bf16/fp16 accumulate in fp32.
+  void AllReduce(const at::Tensor& tensor, ReduceOp op, Label label);
+  Work AllReduceAsync(const at::Tensor& tensor, ReduceOp op, Label label);
+  // In place on `root`; elsewhere the tensor is left as it was.
+  void Reduce(const at::Tensor& tensor, ReduceOp op, int root, Label label);
+  Work ReduceAsync(const at::Tensor& tensor, ReduceOp op, int root, Label label);
+  void Broadcast(const at::Tensor& tensor, int root, Label label);
+  Work BroadcastAsync(const at::Tensor& tensor, int root, Label label);
+  // output: size() * input.numel(), rank-major. `input` may be this rank's own slice of `output`.
+  void AllGather(const at::Tensor& output, const at::Tensor& input, Label label);
+  Work AllGatherAsync(const at::Tensor& output, const at::Tensor& input, Label label);
+  // input: size() * output.numel(), rank-major. `output` may be this rank's own slice of `input`
+  // (the rest of `input` is then undefined afterwards).
+  void ReduceScatter(const at::Tensor& output, const at::Tensor& input, ReduceOp op, Label label);
+  Work ReduceScatterAsync(const at::Tensor& output, const at::Tensor& input, ReduceOp op, Label label);
+  // Equal shares: slice i of `input` goes to rank i, slice j of `output` comes from rank j. No aliasing.
+  void AllToAll(const at::Tensor& output, const at::Tensor& input, Label label);
+  Work AllToAllAsync(const at::Tensor& output, const at::Tensor& input, Label label);
+  // Split form: counts are elements per peer; sum(input_counts) == input.numel(), likewise output.
+  void AllToAllSplit(const at::Tensor& output, const std::vector<int64_t>& output_counts, const at::Tensor& input,
+                     const std::vector<int64_t>& input_counts, Label label);
+  Work AllToAllSplitAsync(const at::Tensor& output, const std::vector<int64_t>& output_counts,
+                          const at::Tensor& input, const std::vector<int64_t>& input_counts, Label label);
+  // `input` (root only, else undefined): size() * output.numel().
+  void Scatter(const at::Tensor& output, const at::Tensor& input, int root, Label label);
+  Work ScatterAsync(const at::Tensor& output, const at::Tensor& input, int root, Label label);
+  // `output` (root only, else undefined): size() * input.numel().
+  void Gather(const at::Tensor& output, const at::Tensor& input, int root, Label label);
+  Work GatherAsync(const at::Tensor& output, const at::Tensor& input, int root, Label label);
+  // Point to point, matched in order per (sender, receiver). A send may wait for its receive (rendezvous).
+  void Send(const at::Tensor& tensor, int to, Label label);
+  Work SendAsync(const at::Tensor& tensor, int to, Label label);
+  void Recv(const at::Tensor& tensor, int from, Label label);
+  Work RecvAsync(const at::Tensor& tensor, int from, Label label);
+  void Barrier(Label label);
+
+  // A communicator of some of this one's ranks (`members`: ranks within this group, ascending, holding this
+  // rank). Called by the members alone, in the same order on each.
+  virtual std::unique_ptr<Communicator> Subgroup(const std::vector<int>& members, std::string name) = 0;
+
+  // Bytes this rank has sent to other ranks through this communicator, by the textbook algorithm of each
+  // operation (ring all-reduce: 2 (n-1)/n of the tensor), so that backends can be compared.
+  int64_t bytes_sent() const { return bytes_sent_; }
+};
+
+}  // namespace orthant

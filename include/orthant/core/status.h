@@ -1,0 +1,33 @@
+// Status at boundaries: every mistake a user can cause travels as absl::Status with a message fit to print.
+// The kind of failure decides the process's exit code (docs/failures.md); nothing else does.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace orthant {
+
+enum class ExitCode : int {
+  kDone = 0,
+  kInternal = 1,       // a bug
+  kConfiguration = 2,  // configuration or usage
+  kEnvironment = 3,    // missing device, library, wrong world size
+  kCommunication = 4,  // timeout, mismatch, dead peer
+  kData = 5,           // data or checkpoint damaged or missing
+  kNumerical = 6,      // loss not finite
+  kSignal = 7,         // stopped by a signal after a clean save
+};
+
+// Makers, one a kind. `message` is a whole sentence for the user: file, line, key, value, rule, nearest legal value.
+absl::Status ConfigurationError(std::string message);
+absl::Status EnvironmentError(std::string message);
+absl::Status CommunicationError(std::string message);
+absl::Status DataError(std::string message);
+absl::Status NumericalError(std::string message);
+
+// The exit code of a status; OK is kDone, a status made elsewhere is kInternal.
+ExitCode ExitCodeOf(const absl::Status& status);
+
+}  // namespace orthant
