@@ -1,0 +1,64 @@
+#include "orthant/optim/gradient_norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+
+namespace orthant {
+namespace {
+
+constexpr int64_t kBlock = 8192;
+constexpr int kLanes = 16;
+
+template <typename scalar_t>
+double BlockSum(const scalar_t* values, int64_t count) {
+  double lane[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) lane[l] += static_cast<double>(values[i + l]) * values[i + l];
+  }
+  for (; i < count; ++i) lane[0] += static_cast<double>(values[i]) * values[i];
+  double sum = 0.0;
+  for (double l : lane) sum += l;
+  return sum;
+}
+
+}  // namespace
+
+double SumOfSquares(const at::Tensor& values) {
+  const int64_t count = values.numel(), blocks = (count + kBlock - 1) / kBlock;
+  std::vector<double> sums(blocks);
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "sum_of_squares", [&] {
+    const auto* data = values.data_ptr<scalar_t>();
+    at::parallel_for(0, blocks, /*grain_size=*/8, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        sums[b] = BlockSum(data + b * kBlock, std::min(kBlock, count - b * kBlock));
+      }
+    });
+  });
+  double total = 0.0;
+  for (double s : sums) total += s;
+  return total;
+}
+
+double GradientNorm(const std::vector<ShardedUnit*>& units, Communicator& data, Communicator& model) {
+  double sum = 0.0;
+  bool sharded = false;
+  for (const ShardedUnit* unit : units) {
+    sharded = sharded || unit->zero_stage() > 0;
+    const at::Tensor gradients = unit->gradients();
+    for (const Segment& s : unit->segments()) {
+      if (s.counts_in_norm) sum += SumOfSquares(gradients.narrow(0, s.begin, s.end - s.begin));
+    }
+  }
+  const at::Tensor total = at::scalar_tensor(sum, at::kDouble).view({1});
+  if (sharded) data.AllReduce(total, ReduceOp::kSum, "grad_norm.data");
+  model.AllReduce(total, ReduceOp::kSum, "grad_norm.model");
+  return std::sqrt(total.item<double>());
+}
+
+double ClipScale(double norm, double limit) { return limit > 0.0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0; }
+
+}  // namespace orthant
