@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,12 +21,16 @@ enum class ExitCode : int {
   kSignal = 7,         // stopped by a signal after a clean save
 };
 
-// Makers, one a kind. `message` is a whole sentence for the user: file, line, key, value, rule, nearest legal value.
+// Makers, one a kind. `message` is a whole sentence for the user: file, line, key, value, rule, nearest legal
+// value.
 absl::Status ConfigurationError(std::string message);
 absl::Status EnvironmentError(std::string message);
 absl::Status CommunicationError(std::string message);
 absl::Status DataError(std::string message);
 absl::Status NumericalError(std::string message);
+
+// The same status with "prefix: " before its message; its exit code is kept. OK stays OK.
+absl::Status Annotate(const absl::Status& status, std::string_view prefix);
 
 // The exit code of a status; OK is kDone, a status made elsewhere is kInternal.
 ExitCode ExitCodeOf(const absl::Status& status);

@@ -1,0 +1,84 @@
+#include "orthant/cli/command.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "orthant/core/status.h"
+#include "orthant/core/text.h"
+
+namespace orthant {
+namespace {
+
+constexpr const char* kVersion = "orthant 0.1.0";
+
+constexpr const char* kFooter = R"(
+Examples:
+  orthant data prepare --corpus shakespeare --tokenizer char --output data/shakespeare
+  orthant train configs/shakespeare.yaml                       ranks are threads of this process
+  orthant train configs/shakespeare.yaml parallel.tensor=2     any key can be set here
+  mpirun -n 16 orthant train configs/shakespeare.yaml          each process is a rank
+  orthant verify configs/verify.yaml --max-ranks 16            the same curve on every mesh
+
+Exit codes: 0 done, 2 configuration or usage, 3 environment, 4 communication, 5 data or checkpoint,
+6 numerical, 7 stopped by a signal after a clean save, 1 a bug. See docs/failures.md.)";
+
+int Report(const absl::Status& status) {
+  if (!status.ok()) std::cerr << "error: " << status.message() << std::endl;
+  return static_cast<int>(ExitCodeOf(status));
+}
+
+std::vector<std::string> SubcommandNames(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return names;
+}
+
+// The first word that is no option and names no subcommand, at the top or one level below a subcommand that
+// itself only has subcommands; CLI11 would say no more than that it was not expected.
+absl::Status CheckSubcommand(const CLI::App& app, int argc, const char* const* argv, std::string path) {
+  const std::vector<std::string> names = SubcommandNames(app);
+  if (names.empty() || argc < 1 || argv[0][0] == '-') return absl::OkStatus();
+  const std::string word = argv[0];
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == word) return CheckSubcommand(*command, argc - 1, argv + 1, path + " " + word);
+  }
+  const std::optional<std::string> meant = ClosestMatch(word, names);
+  return ConfigurationError(
+      absl::StrCat("unknown subcommand '", word, "' of ", path, "; ",
+                   meant.has_value() ? absl::StrCat("did you mean ", *meant, "?")
+                                     : absl::StrCat("it has: ", JoinWords(names), " (", path, " --help)")));
+}
+
+}  // namespace
+
+int RunCommandLine(int argc, const char* const* argv, const std::vector<AddCommand>& commands) {
+  CLI::App app("Orthant trains transformers over four dimensions of parallelism.", "orthant");
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  Action action;
+  for (const AddCommand add : commands) add(app, &action);
+  try {
+    const absl::Status known = CheckSubcommand(app, argc - 1, argv + 1, "orthant");
+    if (!known.ok()) return Report(known);
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return Report(ConfigurationError(absl::StrCat(error.what(), " (see orthant --help)")));
+  }
+  if (!action) return Report(ConfigurationError("nothing to do (see orthant --help)"));
+  try {
+    return Report(action());
+  } catch (const std::exception& error) {
+    return Report(absl::InternalError(error.what()));
+  }
+}
+
+}  // namespace orthant
