@@ -1,0 +1,39 @@
+// The description of the `parallel:` section.
+#include "orthant/mesh/parallel_config.h"
+
+namespace orthant {
+
+void Describe(Fields& fields, ParallelConfig& config) {
+  fields.Integer("data", &config.data)
+      .AtLeast(1)
+      .Unit("ranks")
+      .Doc("Data degree: replicas of the model, each on its own samples.");
+  fields.Integer("tensor", &config.tensor)
+      .AtLeast(1)
+      .Unit("ranks")
+      .Doc("Tensor degree: ranks that share each matrix.");
+  fields.Integer("pipeline", &config.pipeline)
+      .AtLeast(1)
+      .Unit("ranks")
+      .Doc("Pipeline degree: stages that share the layers.");
+  fields.Integer("sequence", &config.sequence)
+      .AtLeast(1)
+      .Unit("ranks")
+      .Doc("Sequence degree: ranks that share each sample's tokens (Ulysses).");
+  fields.Texts("order", &config.order)
+      .Doc("Rank order of the axes, outermost first; the last one's groups are neighbouring ranks.");
+  fields.Integer("zero", &config.zero)
+      .AtLeast(0)
+      .AtMost(1)
+      .Doc("ZeRO stage inside data x sequence: 0 keeps everything whole, 1 shards the optimiser's state.");
+  fields.Choice("schedule", &config.schedule, {"gpipe", "1f1b"}).Doc("Pipeline schedule.");
+  fields.Bool("tensor_sequence", &config.tensor_sequence)
+      .Doc("Shard norms and residuals along the sequence inside the tensor group (arXiv 2205.05198).");
+  fields.Integers("stages", &config.stages)
+      .Unit("layers")
+      .Doc(
+          "Layers of each pipeline stage, as [3, 4, 3]; empty: balanced, with the embedding and the head "
+          "weighed.");
+}
+
+}  // namespace orthant
