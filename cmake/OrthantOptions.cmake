@@ -17,6 +17,9 @@ set(ORTHANT_ARCH "x86-64-v3" CACHE STRING "-march of x86-64 builds (native: this
 # Interface target that every Orthant target uses.
 add_library(orthant_options INTERFACE)
 target_compile_options(orthant_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(orthant_options INTERFACE -Wno-restrict)  # false alarms on std::string (GCC PR 105651)
+endif()
 if(ORTHANT_WERROR)
   target_compile_options(orthant_options INTERFACE -Werror)
 endif()
