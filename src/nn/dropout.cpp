@@ -1,6 +1,6 @@
 #include "orthant/nn/dropout.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
@@ -13,13 +13,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Draws are 32-bit integers, so that fp32 and fp64 runs drop the same elements.
-uint32_t Threshold(double p) { return static_cast<uint32_t>(std::llround(p * 4294967296.0)); }
-
 // Mask of x's dtype and shape: 0 or 1 / (1 - p).
 template <typename scalar_t>
 void FillMask(scalar_t* mask, double p, PhiloxKey key, std::span<const int64_t> rows, const DropoutWindow& w) {
-  const uint32_t threshold = Threshold(p);
+  const uint64_t threshold = BernoulliThreshold(p);  // fp32 and fp64 runs drop the same elements
   const auto kept = static_cast<scalar_t>(1.0 / (1.0 - p));
   const int64_t run = w.count1 * w.count2;  // contiguous in the logical tensor
   const int64_t runs = static_cast<int64_t>(rows.size()) * w.count0;
