@@ -13,6 +13,8 @@ find_package(MPI REQUIRED COMPONENTS C)
 function(orthant_dep name)
   add_library(orthant_dep_${name} INTERFACE)
   target_link_libraries(orthant_dep_${name} INTERFACE ${ARGN})
+  set_target_properties(orthant_dep_${name} PROPERTIES EXPORT_NAME dep_${name})
+  set_property(GLOBAL APPEND PROPERTY ORTHANT_DEPS ${name})
 endfunction()
 
 orthant_dep(absl absl::status absl::statusor absl::strings absl::str_format absl::flat_hash_map)

@@ -4,6 +4,8 @@ function(orthant_room name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
   add_library(orthant_${name} STATIC ${sources})
   add_library(orthant::${name} ALIAS orthant_${name})
+  target_compile_features(orthant_${name} PUBLIC cxx_std_20)
+  set_property(GLOBAL APPEND PROPERTY ORTHANT_ROOMS ${name})
   target_include_directories(orthant_${name}
     PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>
     PRIVATE ${CMAKE_SOURCE_DIR}/src)

@@ -191,7 +191,7 @@ install_torch() {
   [[ "$machine" == "$PIN_TORCH_ARCH" ]] || fail 3 "no LibTorch found, and none is pinned for $machine ($PIN_TORCH_ARCH only)" \
     "Install PyTorch $PIN_TORCH_VERSION for $machine (python3 -m venv ENV && ENV/bin/pip install torch==$PIN_TORCH_VERSION) and" \
     "export CMAKE_PREFIX_PATH=\$(ENV/bin/python -c 'import torch; print(torch.utils.cmake_prefix_path)'), then run this again."
-  WHEELS="$ORTHANT_HOME/third_party/packages"
+  WHILE='preparing third_party/packages'
   mkdir -p "$WHEELS"
   step "LibTorch $PIN_TORCH_VERSION into third_party/libtorch (once: 545 MB to download, 1.2 GB unpacked)"
   free=$(df -Pm "$ORTHANT_HOME/third_party" | awk 'NR == 2 {print $4}')
