@@ -144,9 +144,13 @@ void ConfigLoader::ReadSection(const YAML::Node& map, const std::string& section
       continue;
     }
     if (key == kInclude) continue;
-    if (const Field* field = fields_.Find(key)) {
+    // A dotted key inside a file would be a second way to write the same, hidden from the check for
+    // duplicates.
+    const bool dotted = entry.first.Scalar().find('.') != std::string::npos;
+    const Field* field = dotted ? nullptr : fields_.Find(key);
+    if (field != nullptr) {
       Assign(*field, entry.second, place);
-    } else if (!fields_.IsSection(key)) {
+    } else if (dotted || !fields_.IsSection(key)) {
       Fail(place, UnknownKey(key));
     } else if (entry.second.IsMap()) {
       ReadSection(entry.second, key, name);
