@@ -43,20 +43,16 @@ double SumOfSquares(const at::Tensor& values) {
   return total;
 }
 
-double GradientNorm(const std::vector<ShardedUnit*>& units, Communicator& data, Communicator& model) {
+double SquaredNormPart(const std::vector<ShardedUnit*>& units, bool first_replica) {
   double sum = 0.0;
-  bool sharded = false;
   for (const ShardedUnit* unit : units) {
-    sharded = sharded || unit->zero_stage() > 0;
+    if (unit->zero_stage() == 0 && !first_replica) continue;
     const at::Tensor gradients = unit->gradients();
     for (const Segment& s : unit->segments()) {
       if (s.counts_in_norm) sum += SumOfSquares(gradients.narrow(0, s.begin, s.end - s.begin));
     }
   }
-  const at::Tensor total = at::scalar_tensor(sum, at::kDouble).view({1});
-  if (sharded) data.AllReduce(total, ReduceOp::kSum, "grad_norm.data");
-  model.AllReduce(total, ReduceOp::kSum, "grad_norm.model");
-  return std::sqrt(total.item<double>());
+  return sum;
 }
 
 double ClipScale(double norm, double limit) { return limit > 0.0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0; }

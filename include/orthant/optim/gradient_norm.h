@@ -4,7 +4,6 @@
 
 #include <vector>
 
-#include "orthant/comm/communicator.h"
 #include "orthant/data_parallel/sharded_unit.h"
 
 namespace orthant {
@@ -12,8 +11,10 @@ namespace orthant {
 // Sum of squares of a 1-D tensor in fp64. The order of the sum is fixed: blocks, then lanes, whatever the threads.
 double SumOfSquares(const at::Tensor& values);
 
-// `data` is data x sequence (used when the units are sharded over it), `model` is pipeline x tensor.
-double GradientNorm(const std::vector<ShardedUnit*>& units, Communicator& data, Communicator& model);
+// This rank's part of the squared norm: the parts of all ranks of the world add up to it. `first_replica` says
+// whether this rank counts for units whose gradients every rank of data x sequence holds whole (ZeRO 0): true on one
+// of them.
+double SquaredNormPart(const std::vector<ShardedUnit*>& units, bool first_replica);
 
 // What gradients are multiplied by: min(1, limit / (norm + 1e-6)); 1 when limit is 0.
 double ClipScale(double norm, double limit);

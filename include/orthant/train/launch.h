@@ -1,0 +1,67 @@
+// Where a run's ranks come from: threads of this process, or processes under an MPI launcher. What runs on them is
+// the same.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "orthant/comm/comm_config.h"
+#include "orthant/comm/communicator.h"
+
+namespace orthant {
+
+// A status that crosses the training loop as an exception; Launcher::Run turns it back.
+class StatusError : public std::runtime_error {
+ public:
+  explicit StatusError(absl::Status status) : std::runtime_error(std::string(status.message())), status_(std::move(status)) {}
+  const absl::Status& status() const { return status_; }
+
+ private:
+  absl::Status status_;
+};
+
+// What a rank is told beside its communicator.
+struct RankEnvironment {
+  int ranks_on_host = 1;     // sharing these cores
+  int ranks_in_process = 1;  // sharing this address space
+  int threads = 1;           // of this rank's kernels; already set
+  const char* backend = "";  // "local" or "mpi"
+};
+
+using RankBody = std::function<absl::Status(Communicator& world, const RankEnvironment& environment)>;
+
+// One a process, made by main's thread before anything that may fail, so that a failure on one process reaches the
+// user once and ends all of them.
+class Launcher {
+ public:
+  // Joins the other processes when an MPI launcher started this one; else nothing happens.
+  Launcher();
+  ~Launcher();
+  Launcher(const Launcher&) = delete;
+  Launcher& operator=(const Launcher&) = delete;
+
+  // True on the process that speaks to the user.
+  bool first() const;
+
+  // The first failure among all processes' statuses: whole on the first process, with an empty message on the others
+  // (nothing more to print). OK when all are. Collective over processes.
+  absl::Status Agree(const absl::Status& status);
+
+  // Runs body on `ranks` ranks and returns the run's one status, as Agree does. EnvironmentError when an MPI launcher
+  // started another number of processes, or comm.backend cannot be had here. `threads_per_rank` 0: the host's cores
+  // shared among its ranks.
+  absl::Status Run(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
+
+ private:
+  absl::Status RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
+  absl::Status RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
+
+  struct Processes;  // the MPI side; null when this is the only process
+  std::unique_ptr<Processes> processes_;
+};
+
+}  // namespace orthant

@@ -1,0 +1,71 @@
+// ParallelModel: one rank's share of the model with every parallelism applied, in one place and one order:
+// groups, stage, tensor and sequence layers, units (data parallelism), pipeline schedule.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "orthant/data/loader.h"
+#include "orthant/mesh/mesh.h"
+#include "orthant/model/stage_model.h"
+#include "orthant/pipeline_parallel/executor.h"
+#include "orthant/pipeline_parallel/schedule.h"
+#include "orthant/train/groups.h"
+#include "orthant/train/model_program.h"
+#include "orthant/train/run_config.h"
+
+namespace orthant {
+
+// One rank's thread. `world` outlives it.
+class ParallelModel {
+ public:
+  // `config` is valid for `mesh`; `vocab` is resolved. Collective over the world.
+  ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world);
+
+  // Runs the schedule over one global batch; gradients accumulate in the units and their reduction has begun.
+  // -> this rank's part of (sum of the losses) / (tokens of the global batch); the parts of the last stage's ranks
+  // with tensor position 0 add up to the loss, all others are 0.
+  double ForwardBackward(int64_t step, const std::vector<Batch>& batches, ExecutorStats* stats);
+  // Waits until every unit's gradient is the sum over the global batch.
+  void ReduceGradients();
+  // After the optimiser's update: makes the values whole again.
+  void GatherParameters();
+
+  // Forward alone; -> this rank's part of the sum of the losses of `batches` (not divided).
+  double EvaluateLoss(const std::vector<Batch>& batches);
+  // window: [1, context] int64, the same on every rank -> logits [V] of the token at `position`; undefined except
+  // on the last stage.
+  at::Tensor NextTokenLogits(const at::Tensor& window, int64_t position);
+
+  const Groups& groups() const { return groups_; }
+  Groups& groups() { return groups_; }
+  const std::vector<ShardedUnit*>& units() const { return units_; }
+  const StageShare& share() const { return share_; }
+  bool last_stage() const { return share_.head; }
+  // This rank is the one of its data x sequence group that counts for whole gradients.
+  bool first_replica() const { return groups_.data_sequence->rank() == 0; }
+  // Tokens of a sample that this rank reads: [first, first + count).
+  int64_t first_token() const { return groups_.sequence->rank() * tokens_read(); }
+  int64_t tokens_read() const { return config_.model.context / groups_.sequence->size(); }
+
+ private:
+  StageContext MakeContext(int64_t vocab) const;
+  double LossPart(const at::Tensor& loss) const;
+
+  RunConfig config_;
+  Groups groups_;
+  StageShare share_;
+  StepPosition position_;
+  StageContext context_;
+  std::unique_ptr<StageModel> model_;
+  std::vector<ShardedUnit*> units_;
+  std::unique_ptr<ModelProgram> program_;
+  Schedule schedule_;  // lowered
+};
+
+// Layers of each stage: parallel.stages, or balanced with embedding and head weighed in. `vocab` is resolved.
+std::vector<int64_t> LayersPerStage(const RunConfig& config, int64_t vocab);
+
+at::ScalarType DtypeOf(const std::string& name);
+
+}  // namespace orthant

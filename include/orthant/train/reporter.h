@@ -1,0 +1,62 @@
+// Reporter: everything a run tells, on the one rank that tells it: console lines, progress, metrics.jsonl,
+// samples.txt, the plot and the summary.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "orthant/core/log.h"
+#include "orthant/core/terminal.h"
+#include "orthant/mesh/mesh.h"
+#include "orthant/train/engine.h"
+#include "orthant/train/launch.h"
+#include "orthant/train/metrics.h"
+
+namespace orthant {
+
+// What the reporter needs to know of the run. Peak: FLOP/s of one rank, and where the number comes from.
+struct RunFacts {
+  RunConfig config;
+  Degrees degrees;
+  int64_t vocab = 0;
+  RankEnvironment environment;
+  double peak_flops = 0.0;
+  std::string peak_source;
+  std::string data;  // Dataset::Describe()
+  std::vector<int64_t> layers_per_stage;
+  std::vector<std::string> notes;
+};
+
+// One thread. Text for people goes to stdout, or to stderr when `json` keeps stdout for one JSON object.
+class Reporter {
+ public:
+  static absl::StatusOr<std::unique_ptr<Reporter>> Create(RunFacts facts, bool json);
+
+  // Before the first step: mesh, model, data, formulas, legend.
+  void Begin(const std::string& mesh_map);
+  // After each step; `evaluation` carries {val_loss, train_loss} where there was one.
+  absl::Status Step(const StepResult& result, const std::array<int64_t, kAxisCount>& comm_bytes,
+                    const std::optional<std::pair<double, double>>& evaluation);
+  absl::Status Sample(int64_t step, const std::string& prompt, const std::string& text);
+  // After the last step.
+  void End();
+
+ private:
+  Reporter(RunFacts facts, bool json, MetricsFile metrics);
+  StepMetrics MetricsOf(const StepResult& result, const std::array<int64_t, kAxisCount>& comm_bytes) const;
+  RunSummary Summary() const;
+  void Print(const std::string& text);
+
+  RunFacts facts_;
+  bool json_;
+  MetricsFile metrics_;
+  std::unique_ptr<ProgressBar> progress_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::vector<StepMetrics> history_;  // losses and times of the run, for the summary
+  std::vector<std::pair<int64_t, double>> validation_;
+};
+
+}  // namespace orthant

@@ -1,0 +1,31 @@
+// The training loop of one rank, and the run around it.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "orthant/config/config.h"
+#include "orthant/data/dataset.h"
+#include "orthant/mesh/mesh.h"
+#include "orthant/train/launch.h"
+#include "orthant/train/reporter.h"
+#include "orthant/train/run_config.h"
+#include "orthant/train/validate.h"
+
+namespace orthant {
+
+// A run once everything that can be checked without ranks has been.
+struct PreparedRun {
+  RunConfig config;
+  Mesh mesh{Degrees{}};
+  Dataset dataset;
+  int64_t vocab = 0;
+};
+
+// Checks the configuration, opens the data and checks one against the other.
+absl::StatusOr<PreparedRun> PrepareRun(const RunConfig& config, const OriginOf& origin);
+
+// A whole run: checks, folder, ranks, loop. What `orthant train` does.
+absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedConfig& loaded, bool json);
+
+}  // namespace orthant

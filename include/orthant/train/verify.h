@@ -1,0 +1,60 @@
+// `orthant verify`: the proof of mesh invariance for a user's own configuration. Every legal mesh runs the same steps
+// in fp64 as one rank does, and every rank compares every loss, gradient norm, gradient and parameter with that.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "orthant/train/trainer.h"
+
+namespace orthant {
+
+// The largest relative difference that counts as agreement.
+inline constexpr double kVerifyTolerance = 1e-9;
+
+struct VerifyOptions {
+  int64_t max_ranks = 16;
+  int64_t steps = 3;
+  int64_t meshes = 0;  // 0: every legal combination; else this many, spread evenly over them
+};
+
+// One way to run a configuration.
+struct Combination {
+  std::string variant;  // the override that was added, "" for the configuration as it stands
+  ParallelConfig parallel;
+};
+
+struct CombinationResult {
+  Combination combination;
+  double max_rel_diff = 0.0;
+  std::string worst;  // "loss", "grad_norm", "gradient of <logical tensor>" or "value of <logical tensor>"
+  std::string first;  // the first in forward order that is beyond the tolerance; "" when all agree
+  double first_diff = 0.0;
+  std::string error;  // why it did not run to the end; "" when it did
+  double seconds = 0.0;
+  bool ok() const { return error.empty() && max_rel_diff <= kVerifyTolerance; }
+};
+
+struct VerifyResult {
+  RunConfig config;                   // as run: fp64
+  std::vector<double> losses;         // of the reference, the configuration as it stands
+  int64_t legal = 0;                  // combinations that exist; results may be fewer when `meshes` was given
+  std::vector<CombinationResult> results;
+  bool ok() const;
+};
+
+// Degrees x schedules x ZeRO stages x tensor_sequence that are legal for `config` with at most `max_ranks` ranks, by
+// rank count; the one-rank reference itself is left out. Pure.
+std::vector<ParallelConfig> LegalCombinations(const RunConfig& config, int64_t max_ranks);
+
+// `load(override)` gives the user's configuration with one more override ("" for none). `progress(done, total, last)`
+// is called after each combination; it may be null.
+using LoadVariant = std::function<absl::StatusOr<RunConfig>(const std::string& variant)>;
+using VerifyProgress = std::function<void(int64_t done, int64_t total, const CombinationResult& last)>;
+absl::StatusOr<VerifyResult> Verify(const LoadVariant& load, const VerifyOptions& options,
+                                    const VerifyProgress& progress);
+
+}  // namespace orthant

@@ -1,0 +1,147 @@
+#include "orthant/train/metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+#include "orthant/core/status.h"
+#include "orthant/core/terminal.h"
+#include "orthant/core/text.h"
+
+namespace orthant {
+namespace {
+
+TableStyle StyleOf(bool boxes) { return boxes ? TableStyle::kBoxes : TableStyle::kPlain; }
+
+std::string Percent(double share) { return absl::StrFormat("%.1f%%", 100.0 * share); }
+
+}  // namespace
+
+std::string ToJsonLine(const StepMetrics& m) {
+  nlohmann::ordered_json line = {{"step", m.step},         {"loss", m.loss},
+                                 {"grad_norm", m.grad_norm}, {"lr", m.lr},
+                                 {"tokens", m.tokens},     {"dt", m.dt},
+                                 {"dtf", m.dtf},           {"dtb", m.dtb},
+                                 {"dto", m.dto},           {"sps", m.sps},
+                                 {"sps_per_rank", m.sps_per_rank}, {"tps", m.tps},
+                                 {"tps_per_rank", m.tps_per_rank}, {"mfu", m.mfu},
+                                 {"tflops_per_rank", m.tflops_per_rank}, {"mem_peak_bytes", m.mem_peak_bytes}};
+  for (Axis axis : kAxes) line["comm_bytes"][std::string(AxisName(axis))] = m.comm_bytes[static_cast<int>(axis)];
+  if (m.val_loss) line["val_loss"] = *m.val_loss;
+  if (m.train_loss) line["train_loss"] = *m.train_loss;
+  return line.dump();
+}
+
+std::string ToConsoleLine(const StepMetrics& m) {
+  std::string line = absl::StrFormat(
+      "step=%d loss=%.4f grad_norm=%.3f lr=%.2e dt=%.4f dtf=%.4f dtb=%.4f dto=%.4f sps=%.1f tps=%.0f tps_per_rank=%.0f "
+      "mfu=%.1f%% mem=%s",
+      m.step, m.loss, m.grad_norm, m.lr, m.dt, m.dtf, m.dtb, m.dto, m.sps, m.tps, m.tps_per_rank, 100.0 * m.mfu,
+      FormatBytes(static_cast<double>(m.mem_peak_bytes)));
+  if (m.train_loss) absl::StrAppendFormat(&line, " train_loss=%.4f", *m.train_loss);
+  if (m.val_loss) absl::StrAppendFormat(&line, " val_loss=%.4f", *m.val_loss);
+  return line;
+}
+
+std::string Legend(bool boxes) {
+  Table table({"abbr", "meaning"});
+  const std::pair<const char*, const char*> rows[] = {
+      {"step", "optimiser step, from 1"},
+      {"loss", "mean cross-entropy over the tokens of the global batch, nats"},
+      {"grad_norm", "global L2 norm of the gradient, before clipping"},
+      {"lr", "learning rate"},
+      {"dt", "seconds of the step"},
+      {"dtf, dtb, dto", "of these in forward, backward (both on this rank), optimiser"},
+      {"sps, tps", "samples and tokens a second, whole mesh"},
+      {"tps_per_rank", "tokens a second and rank"},
+      {"mfu", "model FLOPs utilisation, share of the peak"},
+      {"mem", "peak resident memory a rank"},
+      {"train_loss, val_loss", "mean loss on the fixed evaluation sets"},
+  };
+  for (const auto& [abbr, meaning] : rows) table.AddRow({abbr, meaning});
+  return table.ToString(StyleOf(boxes));
+}
+
+std::string LossPlot(const std::vector<std::pair<int64_t, double>>& points, int width, int height) {
+  if (points.size() < 2) return "";
+  double low = points[0].second, high = low;
+  for (const auto& [step, loss] : points) {
+    low = std::min(low, loss);
+    high = std::max(high, loss);
+  }
+  const double span = std::max(high - low, 1e-12);
+  const int64_t first = points.front().first, last = std::max(points.back().first, first + 1);
+  std::vector<std::string> grid(height, std::string(width, ' '));
+  const auto column = [&](int64_t step) { return static_cast<int>((step - first) * (width - 1) / (last - first)); };
+  const auto row = [&](double loss) { return static_cast<int>(std::lround((high - loss) / span * (height - 1))); };
+  for (size_t i = 0; i + 1 < points.size(); ++i) {  // a line between neighbours
+    const int from = column(points[i].first), to = column(points[i + 1].first);
+    for (int c = from; c <= to; ++c) {
+      const double t = to == from ? 0.0 : static_cast<double>(c - from) / (to - from);
+      grid[row(points[i].second + t * (points[i + 1].second - points[i].second))][c] = '.';
+    }
+  }
+  for (const auto& [step, loss] : points) grid[row(loss)][column(step)] = 'o';
+  std::string text;
+  for (int r = 0; r < height; ++r) {
+    const double value = high - span * r / std::max(1, height - 1);
+    absl::StrAppendFormat(&text, "%8.3f |%s\n", value, grid[r]);
+  }
+  absl::StrAppendFormat(&text, "%8s +%s\n%8s  %-*d%*d\n", "loss", std::string(width, '-'), "step", width / 2, first,
+                        width - width / 2, last);
+  return text;
+}
+
+std::string ToText(const RunSummary& s, bool boxes) {
+  Table table({"summary", ""});
+  table.AddRow({"steps", FormatCount(s.steps)});
+  table.AddRow({"parameters", FormatCount(s.parameters)});
+  table.AddRow({"loss of the last step", absl::StrFormat("%.4f", s.final_loss)});
+  if (s.val_loss) table.AddRow({"validation loss", absl::StrFormat("%.4f", *s.val_loss)});
+  table.AddRow({"time", FormatDuration(s.seconds)});
+  table.AddRow({"step (median)", absl::StrFormat("%.1f ms", 1e3 * s.median_dt)});
+  table.AddRow({"tokens/s", FormatCount(std::llround(s.tps))});
+  table.AddRow({"mfu", Percent(s.mfu)});
+  table.AddRow({"forward, backward, optimiser", absl::StrCat(Percent(s.forward_share), ", ", Percent(s.backward_share),
+                                                             ", ", Percent(s.optimizer_share))});
+  for (Axis axis : kAxes) {
+    const int64_t bytes = s.comm_bytes_per_step[static_cast<int>(axis)];
+    if (bytes > 0) {
+      table.AddRow({absl::StrCat("sent a step, ", AxisName(axis)), FormatBytes(static_cast<double>(bytes))});
+    }
+  }
+  table.AddRow({"peak memory a rank", FormatBytes(static_cast<double>(s.mem_peak_bytes))});
+  return table.ToString(StyleOf(boxes));
+}
+
+absl::StatusOr<MetricsFile> MetricsFile::Create(const std::string& path) {
+  std::ofstream stream(path, std::ios::trunc);
+  if (!stream) return EnvironmentError(absl::StrCat(path, " cannot be written: ", std::strerror(errno)));
+  return MetricsFile(path, std::move(stream));
+}
+
+absl::Status MetricsFile::Append(const StepMetrics& metrics) {
+  stream_ << ToJsonLine(metrics) << '\n' << std::flush;
+  if (stream_) return absl::OkStatus();
+  return EnvironmentError(absl::StrCat("writing ", path_, " failed: ", std::strerror(errno)));
+}
+
+int64_t PeakResidentBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    if (word == "VmHWM:") {
+      int64_t kib = 0;
+      status >> kib;
+      return kib * 1024;
+    }
+  }
+  return 0;
+}
+
+}  // namespace orthant
