@@ -1,13 +1,15 @@
 #include "orthant/cli/command.h"
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <algorithm>
 #include <exception>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "orthant/comm/communicator.h"
 #include "orthant/core/status.h"
 #include "orthant/core/text.h"
 
@@ -28,7 +30,8 @@ Exit codes: 0 done, 2 configuration or usage, 3 environment, 4 communication, 5 
 6 numerical, 7 stopped by a signal after a clean save, 1 a bug. See docs/failures.md.)";
 
 int Report(const absl::Status& status) {
-  if (!status.ok()) std::cerr << "error: " << status.message() << std::endl;
+  // A process whose failure another one tells has an empty message (Launcher::Agree).
+  if (!status.ok() && !status.message().empty()) std::cerr << "error: " << status.message() << std::endl;
   return static_cast<int>(ExitCodeOf(status));
 }
 
@@ -56,6 +59,49 @@ absl::Status CheckSubcommand(const CLI::App& app, int argc, const char* const* a
                                      : absl::StrCat("it has: ", JoinWords(names), " (", path, " --help)")));
 }
 
+// The subcommand that the user got to before parsing failed: "orthant config show".
+const CLI::App* DeepestParsed(const CLI::App& app, std::string* path) {
+  const CLI::App* command = &app;
+  *path = app.get_name();
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    absl::StrAppend(path, " ", command->get_name());
+  }
+  return command;
+}
+
+// CLI11's message, with the option that was meant where one was mistyped.
+absl::Status UsageError(const CLI::App& app, const CLI::ParseError& error, int argc,
+                        const char* const* argv) {
+  std::string path;
+  const CLI::App* command = DeepestParsed(app, &path);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command->get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  std::string meant;
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    if (word.rfind("--", 0) != 0 || word == "--") continue;
+    word = word.substr(0, word.find('='));
+    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+    const std::optional<std::string> match = ClosestMatch(word, known);
+    if (match.has_value()) absl::StrAppend(&meant, "; did you mean ", *match, "?");
+  }
+  return ConfigurationError(absl::StrCat(error.what(), meant, " (see ", path, " --help)"));
+}
+
+// What escaped from an action as an exception, as the status it stands for.
+absl::Status RunGuarded(const CommandAction& action) {
+  try {
+    return action();
+  } catch (const CommError& error) {
+    return CommunicationError(error.what());
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("unexpected: ", error.what(), " (this is a bug of Orthant's)"));
+  }
+}
+
 }  // namespace
 
 int RunCommandLine(int argc, const char* const* argv, const std::vector<AddCommand>& commands) {
@@ -63,7 +109,7 @@ int RunCommandLine(int argc, const char* const* argv, const std::vector<AddComma
   app.set_version_flag("--version", kVersion);
   app.require_subcommand(1);
   app.footer(kFooter);
-  Action action;
+  CommandAction action;
   for (const AddCommand add : commands) add(app, &action);
   try {
     const absl::Status known = CheckSubcommand(app, argc - 1, argv + 1, "orthant");
@@ -71,14 +117,10 @@ int RunCommandLine(int argc, const char* const* argv, const std::vector<AddComma
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return Report(ConfigurationError(absl::StrCat(error.what(), " (see orthant --help)")));
+    return Report(UsageError(app, error, argc, argv));
   }
   if (!action) return Report(ConfigurationError("nothing to do (see orthant --help)"));
-  try {
-    return Report(action());
-  } catch (const std::exception& error) {
-    return Report(absl::InternalError(error.what()));
-  }
+  return Report(RunGuarded(action));
 }
 
 }  // namespace orthant

@@ -1,9 +1,9 @@
-#include "orthant/cli/command.h"
+#include "cli/commands.h"
 
 namespace orthant {
 
 const std::vector<AddCommand>& Commands() {
-  static const std::vector<AddCommand> commands = {};
+  static const std::vector<AddCommand> commands = {AddConfig};
   return commands;
 }
 

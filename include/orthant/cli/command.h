@@ -16,17 +16,17 @@ namespace orthant {
 
 // What the chosen subcommand does. Its status becomes the exit code; a failure's message is printed once, on
 // stderr, after "error: ".
-using Action = std::function<absl::Status()>;
+using CommandAction = std::function<absl::Status()>;
 
 // Adds one subcommand to `app` and, when the user chose it, leaves its action in `*action`:
 //
-//   void AddFoo(CLI::App& app, Action* action) {
+//   void AddFoo(CLI::App& app, CommandAction* action) {
 //     auto options = std::make_shared<FooOptions>();
 //     CLI::App* command = app.add_subcommand("foo", "Does foo");
 //     command->add_option("path", options->path, "Where")->required();
 //     command->callback([options, action] { *action = [options] { return Foo(*options); }; });
 //   }
-using AddCommand = void (*)(CLI::App& app, Action* action);
+using AddCommand = void (*)(CLI::App& app, CommandAction* action);
 
 // Every subcommand, in the order of --help.
 const std::vector<AddCommand>& Commands();

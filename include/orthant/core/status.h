@@ -32,6 +32,9 @@ absl::Status NumericalError(std::string message);
 // The same status with "prefix: " before its message; its exit code is kept. OK stays OK.
 absl::Status Annotate(const absl::Status& status, std::string_view prefix);
 
+// A failure whose kind another process or thread decided.
+absl::Status StatusWithExitCode(ExitCode code, std::string message);
+
 // The exit code of a status; OK is kDone, a status made elsewhere is kInternal.
 ExitCode ExitCodeOf(const absl::Status& status);
 

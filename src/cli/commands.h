@@ -1,0 +1,10 @@
+// The functions that add each subcommand, one file each; listed in commands.cpp.
+#pragma once
+
+#include "orthant/cli/command.h"
+
+namespace orthant {
+
+void AddConfig(CLI::App& app, CommandAction* action);
+
+}  // namespace orthant

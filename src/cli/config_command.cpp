@@ -1,0 +1,58 @@
+// orthant config: the generated reference, and a run's configuration as it resolves.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "nlohmann/json.hpp"
+#include "orthant/config/config.h"
+#include "orthant/train/run_config.h"
+
+namespace orthant {
+namespace {
+
+struct ShowOptions {
+  std::string path;
+  std::vector<std::string> overrides;
+  std::string format = "text";
+};
+
+absl::Status PrintReference() {
+  RunConfig config;
+  std::cout << ConfigReference([&](Fields& fields) { Describe(fields, config); });
+  return absl::OkStatus();
+}
+
+absl::Status Show(const ShowOptions& options) {
+  RunConfig config;
+  const auto loaded =
+      LoadConfig(options.path, options.overrides, [&](Fields& fields) { Describe(fields, config); });
+  if (!loaded.ok()) return loaded.status();
+  std::cout << (options.format == "json" ? loaded->ToJson().dump(2) + "\n" : loaded->Dump());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddConfig(CLI::App& app, CommandAction* action) {
+  CLI::App* config =
+      app.add_subcommand("config", "Explain configurations: every key, or one run's resolved values");
+  config->require_subcommand(1);
+
+  CLI::App* reference = config->add_subcommand("reference", "Print docs/configuration.md: every key");
+  reference->callback([action] { *action = PrintReference; });
+
+  auto options = std::make_shared<ShowOptions>();
+  CLI::App* show =
+      config->add_subcommand("show", "Print a run's complete configuration and where each value came from");
+  show->add_option("run", options->path, "The run's YAML file")->type_name("RUN.yaml")->required();
+  show->add_option("overrides", options->overrides, "Values that win over the file")->type_name("KEY=VALUE");
+  show->add_option("--format", options->format, "text (YAML with origins) or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  show->footer("Example: orthant config show configs/shakespeare.yaml parallel.tensor=2");
+  show->callback([action, options] { *action = [options] { return Show(*options); }; });
+}
+
+}  // namespace orthant

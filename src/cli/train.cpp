@@ -1,0 +1,47 @@
+// orthant train RUN.yaml [KEY=VALUE ...]
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/run_file.h"
+#include "orthant/cli/command.h"
+#include "orthant/train/trainer.h"
+
+namespace orthant {
+namespace {
+
+constexpr const char* kExamples = R"(
+Examples:
+  orthant train configs/shakespeare.yaml
+  orthant train configs/shakespeare.yaml parallel.data=1 parallel.tensor=4 run.name=tp4
+  mpirun -n 16 orthant train configs/shakespeare.yaml
+  orthant train configs/shakespeare.yaml --format json     the summary as JSON on stdout, the rest on stderr
+
+Without an MPI launcher the mesh's ranks are threads of this process; under one, each process is a rank.)";
+
+struct Options {
+  RunFileOptions run;
+  std::string format = "text";
+};
+
+absl::Status Train(const Options& options) {
+  Launcher launcher;
+  RunConfig config;
+  absl::StatusOr<LoadedConfig> loaded = LoadRun(options.run, &config);
+  if (absl::Status agreed = launcher.Agree(loaded.status()); !agreed.ok()) return agreed;
+  return TrainRun(launcher, config, *loaded, options.format == "json");
+}
+
+}  // namespace
+
+void AddTrain(CLI::App& app, CommandAction* action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("train", "Train the model that a YAML file describes");
+  AddRunFile(*command, &options->run);
+  AddFormat(*command, &options->format);
+  command->footer(kExamples);
+  command->callback([options, action] { *action = [options] { return Train(*options); }; });
+}
+
+}  // namespace orthant

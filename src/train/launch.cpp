@@ -1,0 +1,138 @@
+#include "orthant/train/launch.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+
+#include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
+#include "orthant/comm/local.h"
+#include "orthant/comm/mpi.h"
+#include "orthant/core/status.h"
+
+namespace orthant {
+namespace {
+
+int HostCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+int ThreadsFor(int configured, int ranks_on_host) {
+  return configured > 0 ? configured : std::max(1, HostCores() / ranks_on_host);
+}
+
+// What an exception that left a rank means to the user. The exceptions of the loop are few, and each has its kind.
+absl::Status StatusOf(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const StatusError& e) {
+    return e.status();
+  } catch (const CommError& e) {
+    return CommunicationError(e.what());
+  } catch (const std::exception& e) {
+    return absl::InternalError(e.what());
+  }
+}
+
+// The message of the lowest rank that failed, whole on rank 0 and empty elsewhere.
+absl::Status AgreeOver(Communicator& world, const absl::Status& status) {
+  at::Tensor failed = at::full({1}, status.ok() ? world.size() : world.rank(), at::kLong);
+  world.AllReduce(failed, ReduceOp::kMin, "agree");
+  const int64_t first = failed.item<int64_t>();
+  if (first == world.size()) return absl::OkStatus();
+  const int root = static_cast<int>(first);
+  const std::string text(status.message());
+  at::Tensor header = at::zeros({2}, at::kLong);
+  if (world.rank() == root) {
+    header[0] = static_cast<int64_t>(text.size());
+    header[1] = static_cast<int64_t>(ExitCodeOf(status));
+  }
+  world.Broadcast(header, root, "agree.header");
+  // Bytes travel as int64 each: the message is short and every backend carries int64.
+  at::Tensor bytes = at::zeros({header[0].item<int64_t>()}, at::kLong);
+  if (world.rank() == root) {
+    for (size_t i = 0; i < text.size(); ++i) bytes.data_ptr<int64_t>()[i] = static_cast<unsigned char>(text[i]);
+  }
+  world.Broadcast(bytes, root, "agree.message");
+  std::string message;
+  if (world.rank() == 0) {
+    for (int64_t i = 0; i < bytes.numel(); ++i) message += static_cast<char>(bytes.data_ptr<int64_t>()[i]);
+  }
+  return StatusWithExitCode(static_cast<ExitCode>(header[1].item<int64_t>()), message);
+}
+
+}  // namespace
+
+struct Launcher::Processes {
+  MpiRuntime runtime;
+  std::unique_ptr<Communicator> world = runtime.World();
+};
+
+Launcher::Launcher() {
+  if (MpiRuntime::UnderLauncher()) processes_ = std::make_unique<Processes>();
+}
+
+Launcher::~Launcher() = default;
+
+bool Launcher::first() const { return processes_ == nullptr || processes_->world->rank() == 0; }
+
+absl::Status Launcher::Agree(const absl::Status& status) {
+  return processes_ == nullptr ? status : AgreeOver(*processes_->world, status);
+}
+
+absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body) {
+  if (processes_ == nullptr) {
+    if (config.backend != "mpi") return RunThreads(config, ranks, threads_per_rank, body);
+    return EnvironmentError(
+        absl::StrCat("comm.backend = mpi needs an MPI launcher: mpirun -n ", ranks,
+                     " orthant ...; without one, comm.backend = auto runs the ranks as threads"));
+  }
+  const int processes = processes_->world->size();
+  if (config.backend == "local") {
+    return Agree(EnvironmentError(absl::StrCat("comm.backend = local runs all ranks in one process, but a launcher started ",
+                                               processes, "; start one process, or use comm.backend = auto")));
+  }
+  if (processes != ranks) {
+    return Agree(EnvironmentError(absl::StrCat("the mesh has ", ranks, " ranks (parallel.data x tensor x pipeline x sequence), but the launcher started ",
+                                               processes, " processes; start ", ranks, ", or change a degree")));
+  }
+  return RunProcess(config, ranks, threads_per_rank, body);
+}
+
+absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body) {
+  RankEnvironment environment;
+  environment.ranks_on_host = environment.ranks_in_process = static_cast<int>(ranks);
+  environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
+  environment.backend = "local";
+  const LocalOptions options{.timeout_seconds = config.timeout, .threads_per_rank = environment.threads};
+  try {
+    RunLocal(static_cast<int>(ranks), options, [&](Communicator& world) {
+      const absl::Status status = body(world, environment);
+      if (!status.ok()) throw StatusError(status);
+    });
+  } catch (...) {
+    return StatusOf(std::current_exception());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body) {
+  RankEnvironment environment;
+  environment.ranks_on_host = processes_->runtime.ranks_on_host();
+  environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
+  environment.backend = "mpi";
+  at::set_num_threads(environment.threads);
+  processes_->runtime.SetTimeout(config.timeout);
+  absl::Status status;
+  try {
+    status = body(*processes_->world, environment);
+  } catch (...) {
+    status = StatusOf(std::current_exception());
+  }
+  // A status that every rank returns alike (a loss that is not finite) is agreed on; a failure of one rank leaves the
+  // others inside a collective, so the process that has the reason tells it and ends all.
+  if (status.ok() || ExitCodeOf(status) == ExitCode::kNumerical) return Agree(status);
+  processes_->runtime.Abort(absl::StrCat("rank ", processes_->world->rank(), ": ", status.message()),
+                            static_cast<int>(ExitCodeOf(status)));
+  return status;
+}
+
+}  // namespace orthant
