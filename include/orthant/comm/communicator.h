@@ -1,11 +1,9 @@
 // Communicator: the one seam between the trainer and the backends (local threads, MPI, NCCL).
 // Everything above it is the same program for one rank or ten thousand.
-// The public operations check arguments, record flight entries and count bytes, then call the backend's Do*.
+// The public operations check arguments, record flight entries and count bytes, then call the backend's Do.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -14,10 +12,9 @@
 #include "ATen/core/Tensor.h"
 #include "orthant/comm/flight_recorder.h"
 #include "orthant/comm/label.h"
+#include "orthant/comm/operation.h"
 
 namespace orthant {
-
-enum class ReduceOp { kSum, kMax, kMin };
 
 // Thrown by every operation that cannot complete: deadline passed, peers disagree, a peer is gone.
 class CommError : public std::runtime_error {
@@ -25,7 +22,8 @@ class CommError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Handle of an asynchronous operation. The buffers must stay untouched until Wait() returns.
+// Handle of an asynchronous operation. The buffers must stay untouched until Wait() returns; the operation keeps
+// their memory alive. Dropping the last copy of an unfinished collective waits for it.
 // Copies share the operation. A default-made Work is complete. Not thread-safe: one owner thread.
 class Work {
  public:
@@ -100,7 +98,50 @@ class Communicator {
 
   // Bytes this rank has sent to other ranks through this communicator, by the textbook algorithm of each
   // operation (ring all-reduce: 2 (n-1)/n of the tensor), so that backends can be compared.
+  // Of n ranks and a share of B bytes: reduce_scatter, all_gather, all_to_all (n-1) B; broadcast and reduce as a
+  // pipelined chain (B from all but its last rank); scatter (n-1) B at the root; gather B elsewhere; barrier 0.
   int64_t bytes_sent() const { return bytes_sent_; }
+
+  // This rank's recorder, shared by all its groups. Another thread may read it.
+  const std::shared_ptr<FlightRecorder>& flight_recorder() const { return recorder_; }
+
+ protected:
+  Communicator(int rank, int size, std::string name, std::shared_ptr<FlightRecorder> recorder);
+
+  // Carry out one checked operation on a group of more than one rank. `output` and `input` own the memory that
+  // `op` points to (undefined where it has none). Do throws CommError; DoAsync's Work does. An asynchronous
+  // operation is marked done or failed in the recorder by the backend.
+  virtual void Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
+  virtual Work DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
+
+  // This rank's place in `members`; throws CommError when they are not ascending ranks of this group that hold it.
+  int CheckMembers(const std::vector<int>& members, const std::string& subgroup) const;
+
+ private:
+  void Run(Operation op, const at::Tensor& output, const at::Tensor& input);
+  Work RunAsync(Operation op, const at::Tensor& output, const at::Tensor& input);
+  void Register(Operation* op, FlightState state);
+  int64_t BytesSent(const Operation& op) const;
+
+  // Make the checked operation; throw CommError naming label and values when an argument breaks a rule.
+  Operation InPlace(OpKind kind, const at::Tensor& tensor, ReduceOp reduce, int root, Label label) const;
+  Operation Sliced(OpKind kind, const at::Tensor& output, const at::Tensor& input, Label label) const;
+  Operation Split(const at::Tensor& output, const std::vector<int64_t>& output_counts, const at::Tensor& input,
+                  const std::vector<int64_t>& input_counts, Label label) const;
+  Operation Rooted(OpKind kind, const at::Tensor& output, const at::Tensor& input, int root, Label label) const;
+  Operation PointToPoint(OpKind kind, const at::Tensor& tensor, int peer, Label label) const;
+  void CheckTensor(OpKind kind, const char* which, const at::Tensor& tensor, Label label) const;
+  void CheckRoot(OpKind kind, int root, Label label) const;
+  [[noreturn]] void Refuse(OpKind kind, Label label, const std::string& rule) const;
+
+  int rank_;
+  int size_;
+  std::string name_;
+  std::shared_ptr<FlightRecorder> recorder_;
+  int group_index_;
+  uint64_t collective_sequence_ = 0;
+  uint64_t message_sequence_ = 0;
+  int64_t bytes_sent_ = 0;
 };
 
 }  // namespace orthant

@@ -1,0 +1,17 @@
+// The `comm` section of the configuration: which backend carries the ranks, and how long an operation may take.
+#pragma once
+
+#include <string>
+
+#include "orthant/config/fields.h"
+
+namespace orthant {
+
+struct CommConfig {
+  std::string backend = "auto";
+  double timeout = 600.0;  // seconds
+};
+
+void Describe(Fields& fields, CommConfig& config);
+
+}  // namespace orthant

@@ -1,0 +1,197 @@
+#include "orthant/comm/communicator.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace orthant {
+namespace {
+
+// An operation on a group of one rank: a copy, or nothing.
+void CopyAlone(const Operation& op) {
+  if (op.input == op.output || op.count == 0) return;
+  std::memcpy(op.output, op.input, static_cast<size_t>(op.count * op.element_size()));
+}
+
+}  // namespace
+
+void Work::Wait() {
+  if (state_) state_->Wait();
+}
+
+Communicator::Communicator(int rank, int size, std::string name, std::shared_ptr<FlightRecorder> recorder)
+    : rank_(rank),
+      size_(size),
+      name_(std::move(name)),
+      recorder_(std::move(recorder)),
+      group_index_(recorder_->RegisterGroup(name_)) {}
+
+int64_t Communicator::BytesSent(const Operation& op) const {
+  const int64_t share = op.count * op.element_size();
+  const int64_t others = size_ - 1;
+  switch (op.kind) {
+    case OpKind::kAllReduce: return 2 * others * share / size_;
+    case OpKind::kAllGather:
+    case OpKind::kReduceScatter:
+    case OpKind::kAllToAll: return others * share;
+    case OpKind::kAllToAllSplit: {
+      int64_t elements = 0;
+      for (int peer = 0; peer < size_; ++peer) elements += peer == rank_ ? 0 : (*op.input_counts)[peer];
+      return elements * op.element_size();
+    }
+    // The chain of a broadcast starts at the root and ends at the rank before it; that of a reduce ends at the root.
+    case OpKind::kBroadcast: return (rank_ + 1) % size_ == op.peer ? 0 : share;
+    case OpKind::kReduce:
+    case OpKind::kGather: return rank_ == op.peer ? 0 : share;
+    case OpKind::kScatter: return rank_ == op.peer ? others * share : 0;
+    case OpKind::kSend: return share;
+    case OpKind::kRecv:
+    case OpKind::kBarrier: return 0;
+  }
+  return 0;
+}
+
+void Communicator::Register(Operation* op, FlightState state) {
+  op->sequence = op->point_to_point() ? ++message_sequence_ : ++collective_sequence_;
+  op->ticket = recorder_->Begin(*op, group_index_, state);
+  bytes_sent_ += BytesSent(*op);
+}
+
+void Communicator::Run(Operation op, const at::Tensor& output, const at::Tensor& input) {
+  if (size_ == 1) return CopyAlone(op);
+  Register(&op, FlightState::kStarted);
+  try {
+    Do(op, output, input);
+  } catch (...) {
+    recorder_->Mark(op.ticket, FlightState::kFailed);
+    throw;
+  }
+  recorder_->Mark(op.ticket, FlightState::kDone);
+}
+
+Work Communicator::RunAsync(Operation op, const at::Tensor& output, const at::Tensor& input) {
+  if (size_ == 1) {
+    CopyAlone(op);
+    return Work();
+  }
+  Register(&op, FlightState::kQueued);
+  try {
+    return DoAsync(op, output, input);
+  } catch (...) {
+    recorder_->Mark(op.ticket, FlightState::kFailed);
+    throw;
+  }
+}
+
+void Communicator::AllReduce(const at::Tensor& tensor, ReduceOp op, Label label) {
+  Run(InPlace(OpKind::kAllReduce, tensor, op, -1, label), tensor, tensor);
+}
+
+Work Communicator::AllReduceAsync(const at::Tensor& tensor, ReduceOp op, Label label) {
+  return RunAsync(InPlace(OpKind::kAllReduce, tensor, op, -1, label), tensor, tensor);
+}
+
+void Communicator::Reduce(const at::Tensor& tensor, ReduceOp op, int root, Label label) {
+  CheckRoot(OpKind::kReduce, root, label);
+  Run(InPlace(OpKind::kReduce, tensor, op, root, label), tensor, tensor);
+}
+
+Work Communicator::ReduceAsync(const at::Tensor& tensor, ReduceOp op, int root, Label label) {
+  CheckRoot(OpKind::kReduce, root, label);
+  return RunAsync(InPlace(OpKind::kReduce, tensor, op, root, label), tensor, tensor);
+}
+
+void Communicator::Broadcast(const at::Tensor& tensor, int root, Label label) {
+  CheckRoot(OpKind::kBroadcast, root, label);
+  Run(InPlace(OpKind::kBroadcast, tensor, ReduceOp::kSum, root, label), tensor, tensor);
+}
+
+Work Communicator::BroadcastAsync(const at::Tensor& tensor, int root, Label label) {
+  CheckRoot(OpKind::kBroadcast, root, label);
+  return RunAsync(InPlace(OpKind::kBroadcast, tensor, ReduceOp::kSum, root, label), tensor, tensor);
+}
+
+void Communicator::AllGather(const at::Tensor& output, const at::Tensor& input, Label label) {
+  Run(Sliced(OpKind::kAllGather, output, input, label), output, input);
+}
+
+Work Communicator::AllGatherAsync(const at::Tensor& output, const at::Tensor& input, Label label) {
+  return RunAsync(Sliced(OpKind::kAllGather, output, input, label), output, input);
+}
+
+void Communicator::ReduceScatter(const at::Tensor& output, const at::Tensor& input, ReduceOp op, Label label) {
+  Operation operation = Sliced(OpKind::kReduceScatter, output, input, label);
+  operation.reduce = op;
+  Run(operation, output, input);
+}
+
+Work Communicator::ReduceScatterAsync(const at::Tensor& output, const at::Tensor& input, ReduceOp op,
+                                      Label label) {
+  Operation operation = Sliced(OpKind::kReduceScatter, output, input, label);
+  operation.reduce = op;
+  return RunAsync(operation, output, input);
+}
+
+void Communicator::AllToAll(const at::Tensor& output, const at::Tensor& input, Label label) {
+  Run(Sliced(OpKind::kAllToAll, output, input, label), output, input);
+}
+
+Work Communicator::AllToAllAsync(const at::Tensor& output, const at::Tensor& input, Label label) {
+  return RunAsync(Sliced(OpKind::kAllToAll, output, input, label), output, input);
+}
+
+void Communicator::AllToAllSplit(const at::Tensor& output, const std::vector<int64_t>& output_counts,
+                                 const at::Tensor& input, const std::vector<int64_t>& input_counts,
+                                 Label label) {
+  Operation operation = Split(output, output_counts, input, input_counts, label);
+  if (size_ == 1) operation.count = input.numel();
+  Run(operation, output, input);
+}
+
+Work Communicator::AllToAllSplitAsync(const at::Tensor& output, const std::vector<int64_t>& output_counts,
+                                      const at::Tensor& input, const std::vector<int64_t>& input_counts,
+                                      Label label) {
+  Operation operation = Split(output, output_counts, input, input_counts, label);
+  if (size_ == 1) operation.count = input.numel();
+  return RunAsync(operation, output, input);
+}
+
+void Communicator::Scatter(const at::Tensor& output, const at::Tensor& input, int root, Label label) {
+  Run(Rooted(OpKind::kScatter, output, input, root, label), output, input);
+}
+
+Work Communicator::ScatterAsync(const at::Tensor& output, const at::Tensor& input, int root, Label label) {
+  return RunAsync(Rooted(OpKind::kScatter, output, input, root, label), output, input);
+}
+
+void Communicator::Gather(const at::Tensor& output, const at::Tensor& input, int root, Label label) {
+  Run(Rooted(OpKind::kGather, output, input, root, label), output, input);
+}
+
+Work Communicator::GatherAsync(const at::Tensor& output, const at::Tensor& input, int root, Label label) {
+  return RunAsync(Rooted(OpKind::kGather, output, input, root, label), output, input);
+}
+
+void Communicator::Send(const at::Tensor& tensor, int to, Label label) {
+  Run(PointToPoint(OpKind::kSend, tensor, to, label), {}, tensor);
+}
+
+Work Communicator::SendAsync(const at::Tensor& tensor, int to, Label label) {
+  return RunAsync(PointToPoint(OpKind::kSend, tensor, to, label), {}, tensor);
+}
+
+void Communicator::Recv(const at::Tensor& tensor, int from, Label label) {
+  Run(PointToPoint(OpKind::kRecv, tensor, from, label), tensor, {});
+}
+
+Work Communicator::RecvAsync(const at::Tensor& tensor, int from, Label label) {
+  return RunAsync(PointToPoint(OpKind::kRecv, tensor, from, label), tensor, {});
+}
+
+void Communicator::Barrier(Label label) {
+  Operation op;
+  op.label = label;
+  Run(op, {}, {});
+}
+
+}  // namespace orthant

@@ -1,0 +1,147 @@
+#include "orthant/comm/flight_recorder.h"
+
+#include <algorithm>
+#include <bit>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+
+namespace orthant {
+
+const char* ToString(FlightState state) {
+  switch (state) {
+    case FlightState::kQueued: return "queued";
+    case FlightState::kStarted: return "started";
+    case FlightState::kDone: return "done";
+    case FlightState::kFailed: return "failed";
+  }
+  return "?";
+}
+
+// A spin lock on one slot: the owner of the rank never meets anyone there but a reader of the dump.
+class FlightRecorder::Hold {
+ public:
+  explicit Hold(const Slot& slot) : slot_(slot) {
+    while (slot_.busy.test_and_set(std::memory_order_acquire)) std::this_thread::yield();
+  }
+  ~Hold() { slot_.busy.clear(std::memory_order_release); }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+ private:
+  const Slot& slot_;
+};
+
+FlightRecorder::FlightRecorder(int rank, size_t capacity)
+    : rank_(rank),
+      mask_(std::bit_ceil(std::max<size_t>(capacity, 2)) - 1),
+      slots_(std::make_unique<Slot[]>(mask_ + 1)),
+      origin_(Clock::now()) {}
+
+int FlightRecorder::RegisterGroup(const std::string& name) {
+  const std::lock_guard lock(names_mutex_);
+  const auto known = std::find(names_.begin(), names_.end(), name);
+  if (known != names_.end()) return static_cast<int>(known - names_.begin());
+  names_.push_back(name);
+  return static_cast<int>(names_.size()) - 1;
+}
+
+uint64_t FlightRecorder::Begin(const Operation& op, int group, FlightState state) {
+  const uint64_t ticket = next_.load(std::memory_order_relaxed);
+  Slot& slot = slots_[ticket & mask_];
+  const auto now = Clock::now();
+  {
+    const Hold hold(slot);
+    FlightEntry& entry = slot.entry;
+    entry.ticket = ticket;
+    entry.sequence = op.sequence;
+    entry.group = group;
+    entry.op = op.kind;
+    entry.state = state;
+    entry.dtype = op.dtype;
+    entry.peer = op.peer;
+    entry.elements = op.count;
+    entry.label = op.label;
+    entry.queued = now;
+    entry.started = state == FlightState::kStarted ? now : Clock::time_point{};
+    entry.ended = Clock::time_point{};
+  }
+  next_.store(ticket + 1, std::memory_order_release);
+  return ticket;
+}
+
+void FlightRecorder::Mark(uint64_t ticket, FlightState state) {
+  if (ticket == 0) return;
+  Slot& slot = slots_[ticket & mask_];
+  const auto now = Clock::now();
+  const Hold hold(slot);
+  if (slot.entry.ticket != ticket) return;
+  slot.entry.state = state;
+  if (state == FlightState::kStarted) {
+    slot.entry.started = now;
+  } else {
+    slot.entry.ended = now;
+  }
+}
+
+std::vector<FlightEntry> FlightRecorder::Entries() const {
+  std::vector<FlightEntry> entries;
+  entries.reserve(capacity());
+  for (size_t i = 0; i <= mask_; ++i) {
+    const Hold hold(slots_[i]);
+    if (slots_[i].entry.ticket != 0) entries.push_back(slots_[i].entry);
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const FlightEntry& a, const FlightEntry& b) { return a.ticket < b.ticket; });
+  return entries;
+}
+
+std::string FlightRecorder::Line(const FlightEntry& entry) const {
+  std::string group;
+  {
+    const std::lock_guard lock(names_mutex_);
+    const auto index = static_cast<size_t>(entry.group);
+    group = index < names_.size() ? names_[index] : "?";
+  }
+  const auto milliseconds = [this](Clock::time_point time) {
+    if (time == Clock::time_point{}) return std::string("-");
+    return absl::StrFormat("%.3f", std::chrono::duration<double, std::milli>(time - origin_).count());
+  };
+  std::string peer;
+  if (entry.op == OpKind::kSend) {
+    peer = absl::StrFormat(" to=%d", entry.peer);
+  } else if (entry.op == OpKind::kRecv) {
+    peer = absl::StrFormat(" from=%d", entry.peer);
+  } else if (entry.peer >= 0) {
+    peer = absl::StrFormat(" root=%d", entry.peer);
+  }
+  return absl::StrFormat("rank=%d #%d %s.%s seq=%d '%s'%s %d %s %s queued=%s started=%s ended=%s ms", rank_,
+                         entry.ticket, group, ToString(entry.op), entry.sequence, ToString(entry.label), peer,
+                         entry.elements, DtypeName(entry.dtype), ToString(entry.state),
+                         milliseconds(entry.queued), milliseconds(entry.started), milliseconds(entry.ended));
+}
+
+std::string FlightRecorder::LineOrNothing() const {
+  const uint64_t next = next_.load(std::memory_order_acquire);
+  if (next == 1) return "nothing";
+  FlightEntry entry;
+  {
+    const Slot& slot = slots_[(next - 1) & mask_];
+    const Hold hold(slot);
+    entry = slot.entry;
+  }
+  return Line(entry);
+}
+
+std::string FlightRecorder::Dump(size_t limit) const {
+  const std::vector<FlightEntry> entries = Entries();
+  const size_t first = limit != 0 && entries.size() > limit ? entries.size() - limit : 0;
+  std::string text;
+  for (size_t i = first; i < entries.size(); ++i) {
+    text += Line(entries[i]);
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace orthant

@@ -1,0 +1,39 @@
+#include "comm/local_world.h"
+
+#include <thread>
+
+#include "absl/strings/str_format.h"
+
+namespace orthant::local {
+namespace {
+
+// With a core for every rank, spinning some tens of microseconds is quicker than any sleep; with fewer cores it
+// keeps the very rank from running that we wait for.
+int SpinRounds(int ranks) {
+  const unsigned cores = std::thread::hardware_concurrency();
+  return static_cast<unsigned>(ranks) <= cores ? 2000 : 10;
+}
+
+}  // namespace
+
+World::World(int ranks, double timeout_seconds)
+    : timeout_seconds_(timeout_seconds),
+      spin_rounds_(SpinRounds(ranks)),
+      parking_(std::make_unique<Parking[]>(ranks)) {
+  for (int rank = 0; rank < ranks; ++rank) recorders_.push_back(std::make_shared<FlightRecorder>(rank));
+}
+
+void World::Abort(const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  if (aborted()) return;
+  reason_ = reason;
+  aborted_.store(true, std::memory_order_release);
+}
+
+void World::CheckAlive(const Operation& op, const std::string& group) const {
+  if (!aborted()) return;
+  const std::lock_guard lock(mutex_);
+  throw PeerFailed(absl::StrFormat("%s.%s stopped: %s", group, Describe(op), reason_));
+}
+
+}  // namespace orthant::local

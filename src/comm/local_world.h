@@ -1,0 +1,55 @@
+// What all ranks of a local world share: the deadline, the verdict that ends it, recorders and parking places.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "comm/wait_word.h"
+#include "orthant/comm/communicator.h"
+
+namespace orthant::local {
+
+// Thrown by operations of ranks that stop because another one failed: never the first error.
+class PeerFailed : public CommError {
+ public:
+  using CommError::CommError;
+};
+
+class World {
+ public:
+  World(int ranks, double timeout_seconds);
+
+  int ranks() const { return static_cast<int>(recorders_.size()); }
+  double timeout_seconds() const { return timeout_seconds_; }
+  int spin_rounds() const { return spin_rounds_; }
+  const std::shared_ptr<FlightRecorder>& recorder(int rank) const { return recorders_[rank]; }
+  // Where rank `rank` sleeps while it waits for a message.
+  WaitWord& parking(int rank) { return parking_[rank].word; }
+
+  // Ends the world: operations that wait notice within kPoll. The first reason stays.
+  void Abort(const std::string& reason);
+  bool aborted() const { return aborted_.load(std::memory_order_acquire); }
+  // Throws PeerFailed when the world has ended.
+  void CheckAlive(const Operation& op, const std::string& group) const;
+
+  // How often a sleeping rank looks whether the world has ended or its deadline has passed.
+  static constexpr std::chrono::microseconds kPoll{10000};
+
+ private:
+  struct alignas(64) Parking {
+    WaitWord word;
+  };
+
+  double timeout_seconds_;
+  int spin_rounds_;
+  std::vector<std::shared_ptr<FlightRecorder>> recorders_;
+  std::unique_ptr<Parking[]> parking_;
+  std::atomic<bool> aborted_{false};
+  mutable std::mutex mutex_;
+  std::string reason_;  // guarded by mutex_
+};
+
+}  // namespace orthant::local
