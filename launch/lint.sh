@@ -48,7 +48,7 @@ if ((${#CPP[@]})); then
       clang-format --dry-run -Werror --ferror-limit=1 "$file" 2>&1 | grep -m 1 'error:' || true
     done)
     if [[ -n "$ODD" ]]; then
-      printf '%s\n' "$ODD"
+      head -n 20 <<<"$ODD"
       note "$(wc -l <<<"$ODD") of ${#CPP[@]} files are not formatted; launch/lint.sh --all --fix formats them"
       STATUS=1
     fi

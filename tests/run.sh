@@ -87,7 +87,7 @@ count_programs() {
       fail)
         if [[ ! -e "$file" ]] || ! grep -qE '"failures": [1-9]' "$file"; then
           FAILED=$((FAILED + 1))
-          note "$name failed outside its cases: see above, or build/$PRESET/test-results/$TIER.log"
+          note "$name failed as a whole (no case says so): build/$PRESET/test-results/$TIER.log"
         fi ;;
       *) SKIPPED=$((SKIPPED + 1)) ;;
     esac
@@ -136,7 +136,11 @@ run_tier() {
   fi
   f=$((FAILED - before_failed))
   p=$((PASSED + FAILED - before - f))
-  SUMMARY+=("$(printf '%-8s %-10s %5d passed %4d failed   %s' "$PRESET" "$TIER" "$p" "$f" "$(seconds $((SECONDS - began)))")")
+  if ((p + f == 0)); then
+    SUMMARY+=("$(printf '%-8s %-10s nothing to run%s' "$PRESET" "$TIER" "${FILTER:+ with --filter}${PROGRAMS:+ with --programs}")")
+  else
+    SUMMARY+=("$(printf '%-8s %-10s %5d passed %4d failed   %s' "$PRESET" "$TIER" "$p" "$f" "$(seconds $((SECONDS - began)))")")
+  fi
 }
 
 # Programs of tier multirank and mpi bring a thread or process per rank: one program at a time.
