@@ -31,7 +31,7 @@ TEST(MakeMesh, ProductMismatchSaysTheArithmeticAndTheNearestDegrees) {
               AllOf(HasSubstr("data 2 x tensor 3 x pipeline 1 x sequence 1 = 6 ranks, but the world has 4:"),
                     HasSubstr("Nearest legal: parallel.tensor=2;"), HasSubstr("start 6 ranks")));
   EXPECT_THAT(ErrorOf({.data = 3, .tensor = 3}, 4),
-              HasSubstr("Nearest legal: parallel.data=4 parallel.tensor=1;"));
+              HasSubstr("Nearest legal: parallel.data=2 parallel.tensor=2;"));
   EXPECT_THAT(ErrorOf({}, 2), HasSubstr("= 1 rank, but the world has 2"));
 }
 
