@@ -6,5 +6,6 @@
 namespace orthant {
 
 void AddConfig(CLI::App& app, CommandAction* action);
+void AddData(CLI::App& app, CommandAction* action);
 
 }  // namespace orthant

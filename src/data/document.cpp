@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "orthant/core/status.h"
+#include "orthant/data/utf8.h"
 
 namespace orthant {
 namespace {
@@ -19,14 +20,15 @@ absl::Status AddFolder(const std::string& folder, std::vector<Document>* documen
   for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     std::error_code not_file;
     if (it->path().extension() != ".txt" || !it->is_regular_file(not_file)) continue;
-    found.push_back({it->path().lexically_relative(folder).generic_string(), it->path().string(), ""});
+    found.push_back(
+        {RepairUtf8(it->path().lexically_relative(folder).generic_string()), it->path().string(), ""});
   }
   if (error) return DataError(absl::StrCat("folder ", folder, " cannot be read: ", error.message()));
   if (found.empty()) {
     return DataError(
         absl::StrCat("folder ", folder, " holds no *.txt files; name text files, or a folder of them"));
   }
-  std::sort(found.begin(), found.end(), [](const Document& a, const Document& b) { return a.name < b.name; });
+  std::sort(found.begin(), found.end(), [](const Document& a, const Document& b) { return a.path < b.path; });
   std::move(found.begin(), found.end(), std::back_inserter(*documents));
   return absl::OkStatus();
 }
@@ -54,7 +56,7 @@ absl::StatusOr<std::vector<Document>> ListDocuments(const std::vector<std::strin
           absl::StrCat("input ", input, " does not exist; name a text file, or a folder of *.txt files"));
     }
     if (!IsFolder(input)) {
-      documents.push_back({fs::path(input).filename().string(), input, ""});
+      documents.push_back({RepairUtf8(fs::path(input).filename().string()), input, ""});
     } else if (absl::Status status = AddFolder(input, &documents); !status.ok()) {
       return status;
     }

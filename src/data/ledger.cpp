@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "data/existing.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/status.h"
@@ -31,7 +32,10 @@ absl::StatusOr<std::string> Opening(const std::string& folder, const Manifest& m
 
 absl::StatusOr<Ledger> ListSamples(const DataConfig& config, int64_t seed, int64_t context,
                                    int64_t global_batch, int64_t step) {
-  if (step < 0) return ConfigurationError(absl::StrCat("--step ", step, " must be at least 0"));
+  if (step < 1) {
+    return ConfigurationError(
+        absl::StrCat("--step ", step, ": steps count from 1, as in metrics.jsonl; use 1"));
+  }
   absl::StatusOr<Dataset> dataset = OpenDataset(config);
   if (!dataset.ok()) return dataset.status();
   absl::StatusOr<TrainingSequence> sequence = TrainingSequence::Create(
@@ -40,7 +44,7 @@ absl::StatusOr<Ledger> ListSamples(const DataConfig& config, int64_t seed, int64
   Ledger ledger;
   ledger.step = step;
   for (int64_t row = 0; row < global_batch; ++row)
-    ledger.samples.push_back(sequence->At(step * global_batch + row));
+    ledger.samples.push_back(sequence->At((step - 1) * global_batch + row));
   return ledger;
 }
 
@@ -81,7 +85,9 @@ std::string Inspection::ToText() const {
   absl::StrAppend(&text, "  from ", FormatCount(static_cast<int64_t>(manifest.sources.size())),
                   manifest.sources.size() == 1 ? " text" : " texts",
                   manifest.corpus.empty() ? "" : absl::StrCat(" of ", manifest.corpus), "\n");
-  if (!opening.empty()) absl::StrAppend(&text, "  begins \"", absl::Utf8SafeCEscape(opening), "\"\n");
+  if (!opening.empty())
+    absl::StrAppend(&text, "  begins \"", absl::StrReplaceAll(absl::Utf8SafeCEscape(opening), {{"\\'", "'"}}),
+                    "\"\n");
   return text;
 }
 

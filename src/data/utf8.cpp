@@ -70,6 +70,16 @@ size_t Utf8Boundary(std::string_view text, size_t limit) {
   return limit;
 }
 
+std::string RepairUtf8(std::string_view text) {
+  std::string repaired;
+  for (size_t offset = 0; offset < text.size();) {
+    const std::optional<char32_t> code_point = DecodeUtf8(text, &offset);
+    if (!code_point) ++offset;
+    AppendUtf8(code_point.value_or(0xFFFD), &repaired);
+  }
+  return repaired;
+}
+
 std::string NameCodePoint(char32_t code_point) {
   const std::string number = absl::StrFormat("U+%04X", static_cast<uint32_t>(code_point));
   const bool control = code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);

@@ -23,8 +23,9 @@ struct Ledger {
   nlohmann::json ToJson() const;
 };
 
-// What step `step` >= 0 of a run reads, on any mesh. Errors of OpenDataset and TrainingSequence::Create;
-// ConfigurationError for a negative step.
+// What step `step` of a run reads, on any mesh. Steps count from 1, as in metrics.jsonl (0 is the state
+// before the first): step s reads entries (s - 1) * global_batch and on of the TrainingSequence. Errors of
+// OpenDataset and TrainingSequence::Create; ConfigurationError for a step below 1.
 absl::StatusOr<Ledger> ListSamples(const DataConfig& config, int64_t seed, int64_t context,
                                    int64_t global_batch, int64_t step);
 

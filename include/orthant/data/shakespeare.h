@@ -28,7 +28,7 @@ absl::StatusOr<std::vector<Document>> ReadShakespeare(const std::string& archive
 
 // Cleaning, all of it: CRLF becomes LF; blanks at line ends go; runs of empty lines become one; `{}` become
 // `[]` (slips of the pen for them), `/` becomes `,` (likewise), `_`, `*` and `@` go (typesetters' marks); the
-// text ends with one empty line. 77 characters remain of 84.
+// text ends with one empty line. 78 characters remain of 84.
 std::string CleanShakespeare(std::string_view text);
 
 }  // namespace orthant

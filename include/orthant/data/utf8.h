@@ -19,6 +19,9 @@ void AppendUtf8(char32_t code_point, std::string* out);
 // whole).
 size_t Utf8Boundary(std::string_view text, size_t limit);
 
+// The text with every byte that is not UTF-8 replaced by U+FFFD: for file names on their way into JSON.
+std::string RepairUtf8(std::string_view text);
+
 // How a message names a character: 'a' (U+0061), or U+000A where it does not print.
 std::string NameCodePoint(char32_t code_point);
 

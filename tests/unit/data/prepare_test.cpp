@@ -85,6 +85,15 @@ TEST(Prepare, EveryTextOfAFolderGivesItsLastTenthToValidation) {
   EXPECT_EQ(Text(dataset, *dataset.validation), "AAB");
 }
 
+TEST(Prepare, FileNamesNeedNotBeUtf8) {
+  const Folder folder;
+  const PrepareOptions options = Options(folder.Write("caf\xE9.txt", "abcabcabcabc"), folder / "out");
+  const auto report = Prepare(options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->manifest.sources[0].name, "caf\xEF\xBF\xBD.txt");
+  EXPECT_TRUE(Prepare(options)->already_prepared);
+}
+
 TEST(Prepare, TextsLongerThanAPieceKeepEveryCharacter) {
   const Folder folder;
   std::string text = "x";  // so that two-byte characters straddle the ends of the pieces
