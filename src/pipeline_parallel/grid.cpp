@@ -33,17 +33,23 @@ std::string GridAround(const Schedule& schedule, int rank, int index) {
     for (int r = first_rank; r <= last_rank; ++r)
       width = std::max(width, CellAt(schedule, r, step).size() + 2);
   }
-  std::string grid = absl::StrFormat("%8s", "action");
-  for (int r = first_rank; r <= last_rank; ++r)
-    absl::StrAppendFormat(&grid, "  %-*s", width, absl::StrCat("rank ", r));
+  const auto line = [&](const std::string& head, const auto& cell_of, const std::string& tail) {
+    std::string text = head;
+    for (int r = first_rank; r <= last_rank; ++r) absl::StrAppendFormat(&text, "  %-*s", width, cell_of(r));
+    absl::StrAppend(&text, tail);
+    return text.substr(0, text.find_last_not_of(' ') + 1);
+  };
+  std::string grid = line(
+      absl::StrFormat("%8s", "action"), [](int r) { return absl::StrCat("rank ", r); }, "");
   for (int step = first_step; step <= last_step; ++step) {
-    absl::StrAppendFormat(&grid, "\n%8d", step);
-    for (int r = first_rank; r <= last_rank; ++r) {
-      const bool here = r == rank && step == index;
+    const bool failing = step == index;
+    const auto cell_of = [&](int r) {
       const std::string cell = CellAt(schedule, r, step);
-      absl::StrAppendFormat(&grid, "  %-*s", width, here ? absl::StrCat("[", cell, "]") : cell);
-    }
-    if (step == index) absl::StrAppend(&grid, "  <-- ERROR HERE (rank ", rank, ")");
+      return failing && r == rank ? absl::StrCat("[", cell, "]") : cell;
+    };
+    absl::StrAppend(&grid, "\n",
+                    line(absl::StrFormat("%8d", step), cell_of,
+                         failing ? absl::StrCat("  <-- ERROR HERE (rank ", rank, ")") : ""));
   }
   return grid;
 }

@@ -43,11 +43,11 @@ struct ExecutorStats {
 };
 
 // Runs row `rank` of `lowered` (ValidateLowered has passed; it is not repeated here). `pipeline` has
-// lowered.ranks members and `rank` is its own; with one rank nothing is sent. `stats` may be null.
-// Receives are posted ahead of their turn, over compute but never over another communication, so
-// communications keep the proven order; at most two received tensors wait for their use, and at most eight
-// sends for their receivers. Throws std::invalid_argument before the first action when schedule, communicator
-// and program do not fit together, and CommError when a transfer fails.
+// lowered.ranks members and `rank` is its own; with one rank nothing is sent. `stats` may be null. Receives
+// are posted ahead of their turn, over compute but never over another communication, so that communications
+// keep the proven order. Posting ahead stops at two receives not yet used; at most eight sends await their
+// receivers. Throws std::invalid_argument before the first action when schedule, communicator and program do
+// not fit together, and CommError when a transfer fails.
 void RunSchedule(const Schedule& lowered, int rank, Communicator& pipeline, StageProgram& program,
                  ExecutorStats* stats);
 

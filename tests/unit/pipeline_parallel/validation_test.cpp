@@ -115,11 +115,11 @@ TEST(Validation, OrdersThatCannotBeExecutedAreRefused) {
 
 TEST(Validation, TheErrorShowsTheGridAtTheFailingCell) {
   EXPECT_THAT(ComputeError("0F0,0F1,0B0,0B1\n1F0,1B0,1B1,1F1\n"),
-              HasSubstr("  action  rank 0    rank 1  \n"
-                        "       0  0F0       1F0     \n"
-                        "       1  0F1       1B0     \n"
+              HasSubstr("  action  rank 0    rank 1\n"
+                        "       0  0F0       1F0\n"
+                        "       1  0F1       1B0\n"
                         "       2  0B0       [1B1]     <-- ERROR HERE (rank 1)\n"
-                        "       3  0B1       1F1     "));
+                        "       3  0B1       1F1"));
 }
 
 TEST(Validation, TheGridOfALargeScheduleIsAWindow) {
