@@ -5,7 +5,9 @@
 
 namespace orthant {
 
-void AddConfig(CLI::App& app, CommandAction* action);
+void AddTrain(CLI::App& app, CommandAction* action);
+void AddVerify(CLI::App& app, CommandAction* action);
 void AddData(CLI::App& app, CommandAction* action);
+void AddConfig(CLI::App& app, CommandAction* action);
 
 }  // namespace orthant

@@ -3,9 +3,9 @@
 #include <iostream>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "cli/commands.h"
+#include "cli/run_file.h"
 #include "nlohmann/json.hpp"
 #include "orthant/config/config.h"
 #include "orthant/train/run_config.h"
@@ -14,8 +14,7 @@ namespace orthant {
 namespace {
 
 struct ShowOptions {
-  std::string path;
-  std::vector<std::string> overrides;
+  RunFileOptions run;
   std::string format = "text";
 };
 
@@ -27,8 +26,7 @@ absl::Status PrintReference() {
 
 absl::Status Show(const ShowOptions& options) {
   RunConfig config;
-  const auto loaded =
-      LoadConfig(options.path, options.overrides, [&](Fields& fields) { Describe(fields, config); });
+  const auto loaded = LoadRun(options.run, &config);
   if (!loaded.ok()) return loaded.status();
   std::cout << (options.format == "json" ? loaded->ToJson().dump(2) + "\n" : loaded->Dump());
   return absl::OkStatus();
@@ -47,10 +45,8 @@ void AddConfig(CLI::App& app, CommandAction* action) {
   auto options = std::make_shared<ShowOptions>();
   CLI::App* show =
       config->add_subcommand("show", "Print a run's complete configuration and where each value came from");
-  show->add_option("run", options->path, "The run's YAML file")->type_name("RUN.yaml")->required();
-  show->add_option("overrides", options->overrides, "Values that win over the file")->type_name("KEY=VALUE");
-  show->add_option("--format", options->format, "text (YAML with origins) or json")
-      ->check(CLI::IsMember({"text", "json"}));
+  AddRunFile(*show, &options->run);
+  AddFormat(*show, &options->format);
   show->footer("Example: orthant config show configs/shakespeare.yaml parallel.tensor=2");
   show->callback([action, options] { *action = [options] { return Show(*options); }; });
 }
