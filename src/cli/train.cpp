@@ -26,11 +26,13 @@ struct Options {
 };
 
 absl::Status Train(const Options& options) {
-  Launcher launcher;
   RunConfig config;
-  absl::StatusOr<LoadedConfig> loaded = LoadRun(options.run, &config);
-  if (absl::Status agreed = launcher.Agree(loaded.status()); !agreed.ok()) return agreed;
-  return TrainRun(launcher, config, *loaded, options.format == "json");
+  const absl::StatusOr<LoadedConfig> loaded = LoadRun(options.run, &config);
+  // Before the error is looked at: it is one error of all processes, not one of each.
+  const absl::StatusOr<std::unique_ptr<Launcher>> launcher = Launcher::Start(config.comm.timeout);
+  if (!launcher.ok()) return launcher.status();
+  if (absl::Status agreed = (*launcher)->Agree(loaded.status()); !agreed.ok()) return agreed;
+  return TrainRun(**launcher, config, *loaded, options.format == "json");
 }
 
 }  // namespace

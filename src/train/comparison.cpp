@@ -1,10 +1,11 @@
-#include "train/comparison.h"
+#include "orthant/train/comparison.h"
 
 #include <cmath>
 #include <limits>
 
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
+#include "orthant/comm/local.h"
 
 namespace orthant {
 namespace {
@@ -71,15 +72,44 @@ void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what, 
   }
 }
 
-void Differences::MergeInto(CombinationResult* result) const {
-  if (result->worst.empty() || worst_ > result->max_rel_diff) {
-    result->max_rel_diff = worst_;
-    result->worst = worst_name_;
+void Differences::Merge(const Differences& other) {
+  if (!other.worst_name_.empty() && (worst_name_.empty() || other.worst_ > worst_)) {
+    worst_ = other.worst_;
+    worst_name_ = other.worst_name_;
   }
-  if (result->first.empty() && !first_name_.empty()) {
-    result->first = first_name_;
-    result->first_diff = first_;
+  if (first_name_.empty()) {
+    first_ = other.first_;
+    first_name_ = other.first_name_;
   }
+}
+
+Reference RunReference(const PreparedRun& run, int64_t steps) {
+  Reference reference;
+  RunLocal(1, {.timeout_seconds = run.config.comm.timeout}, [&](Communicator& world) {
+    Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
+    for (int64_t step = 1; step <= steps; ++step) {
+      const StepResult result = engine.Step(step);
+      reference.losses.push_back(result.loss);
+      reference.norms.push_back(result.grad_norm);
+      reference.gradients.push_back(CopyTensors(engine.model().units(), What::kGradient));
+    }
+    reference.values = CopyTensors(engine.model().units(), What::kValue);
+  });
+  return reference;
+}
+
+Differences CompareRank(const PreparedRun& run, const Reference& reference, Communicator& world) {
+  Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
+  Differences differences;
+  for (size_t i = 0; i < reference.losses.size(); ++i) {
+    const StepResult step = engine.Step(static_cast<int64_t>(i) + 1);
+    differences.AddNumber("loss", step.loss, reference.losses[i]);
+    differences.AddNumber("grad_norm", step.grad_norm, reference.norms[i]);
+    for (ShardedUnit* unit : engine.model().units()) unit->GatherGradients();
+    differences.AddTensors(engine.model().units(), What::kGradient, reference.gradients[i]);
+  }
+  differences.AddTensors(engine.model().units(), What::kValue, reference.values);
+  return differences;
 }
 
 }  // namespace orthant

@@ -1,10 +1,12 @@
 #include "orthant/train/launch.h"
 
 #include <algorithm>
-#include <mutex>
+#include <chrono>
+#include <cstdio>
 #include <thread>
 
 #include "ATen/ATen.h"
+#include "ATen/Parallel.h"
 #include "absl/strings/str_cat.h"
 #include "orthant/comm/local.h"
 #include "orthant/comm/mpi.h"
@@ -62,12 +64,23 @@ absl::Status AgreeOver(Communicator& world, const absl::Status& status) {
 }  // namespace
 
 struct Launcher::Processes {
-  MpiRuntime runtime;
-  std::unique_ptr<Communicator> world = runtime.World();
+  explicit Processes(std::unique_ptr<MpiRuntime> started) : runtime(std::move(started)), world(runtime->World()) {}
+  std::unique_ptr<MpiRuntime> runtime;
+  std::unique_ptr<Communicator> world;  // before the runtime ends
 };
 
-Launcher::Launcher() {
-  if (MpiRuntime::UnderLauncher()) processes_ = std::make_unique<Processes>();
+Launcher::Launcher(std::unique_ptr<Processes> processes) : processes_(std::move(processes)) {}
+
+absl::StatusOr<std::unique_ptr<Launcher>> Launcher::Start(double timeout_seconds) {
+  std::unique_ptr<Processes> processes;
+  if (MpiRuntime::UnderLauncher()) {
+    MpiOptions options;
+    options.timeout_seconds = timeout_seconds;
+    auto runtime = MpiRuntime::Start(options);
+    if (!runtime.ok()) return runtime.status();
+    processes = std::make_unique<Processes>(*std::move(runtime));
+  }
+  return std::unique_ptr<Launcher>(new Launcher(std::move(processes)));
 }
 
 Launcher::~Launcher() = default;
@@ -116,11 +129,10 @@ absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int t
 
 absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body) {
   RankEnvironment environment;
-  environment.ranks_on_host = processes_->runtime.ranks_on_host();
+  environment.ranks_on_host = processes_->runtime->ranks_on_host();
   environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
   environment.backend = "mpi";
   at::set_num_threads(environment.threads);
-  processes_->runtime.SetTimeout(config.timeout);
   absl::Status status;
   try {
     status = body(*processes_->world, environment);
@@ -130,9 +142,15 @@ absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int t
   // A status that every rank returns alike (a loss that is not finite) is agreed on; a failure of one rank leaves the
   // others inside a collective, so the process that has the reason tells it and ends all.
   if (status.ok() || ExitCodeOf(status) == ExitCode::kNumerical) return Agree(status);
-  processes_->runtime.Abort(absl::StrCat("rank ", processes_->world->rank(), ": ", status.message()),
-                            static_cast<int>(ExitCodeOf(status)));
-  return status;
+  EndAll(status);
+}
+
+void Launcher::EndAll(const absl::Status& status) {
+  const int rank = processes_->world->rank();
+  // When all ranks fail alike (a deadline), the first one speaks for all.
+  if (rank != 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  std::fprintf(stderr, "error: rank %d: %s\n", rank, std::string(status.message()).c_str());
+  processes_->runtime->Abort(static_cast<int>(ExitCodeOf(status)));
 }
 
 }  // namespace orthant

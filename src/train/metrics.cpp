@@ -112,7 +112,7 @@ std::string ToText(const RunSummary& s, bool boxes) {
   for (Axis axis : kAxes) {
     const int64_t bytes = s.comm_bytes_per_step[static_cast<int>(axis)];
     if (bytes > 0) {
-      table.AddRow({absl::StrCat("sent a step, ", AxisName(axis)), FormatBytes(static_cast<double>(bytes))});
+      table.AddRow({absl::StrCat("sent a step, ", std::string(AxisName(axis))), FormatBytes(static_cast<double>(bytes))});
     }
   }
   table.AddRow({"peak memory a rank", FormatBytes(static_cast<double>(s.mem_peak_bytes))});

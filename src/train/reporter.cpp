@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "nlohmann/json.hpp"
-#include "orthant/core/file.h"
+#include "orthant/core/status.h"
 #include "orthant/core/text.h"
 
 namespace orthant {

@@ -4,12 +4,10 @@
 #include <chrono>
 #include <mutex>
 
-#include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
 #include "orthant/comm/local.h"
 #include "orthant/core/status.h"
 #include "orthant/pipeline_parallel/generators.h"
-#include "train/comparison.h"
 
 namespace orthant {
 namespace {
@@ -23,51 +21,25 @@ RunConfig ConfigFor(const RunConfig& config, const ParallelConfig& parallel) {
   return run;
 }
 
-// Runs one combination; `body(engine)` on every rank.
-void RunCombination(const PreparedRun& run, const std::function<void(Engine&, Communicator&)>& body) {
-  RunLocal(static_cast<int>(run.mesh.world()), {.timeout_seconds = run.config.comm.timeout, .threads_per_rank = 1},
-           [&](Communicator& world) {
-             Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
-             body(engine, world);
-           });
-}
-
-Reference RunReference(const PreparedRun& run, int64_t steps) {
-  Reference reference;
-  RunCombination(run, [&](Engine& engine, Communicator&) {
-    for (int64_t step = 1; step <= steps; ++step) {
-      const StepResult result = engine.Step(step);
-      reference.losses.push_back(result.loss);
-      reference.norms.push_back(result.grad_norm);
-      reference.gradients.push_back(CopyTensors(engine.model().units(), What::kGradient));
-    }
-    reference.values = CopyTensors(engine.model().units(), What::kValue);
-  });
-  return reference;
-}
-
 CombinationResult Compare(const PreparedRun& run, const Reference& reference, const Combination& combination) {
   CombinationResult result;
   result.combination = combination;
+  Differences all;
   std::mutex mutex;
   const auto start = std::chrono::steady_clock::now();
   try {
-    RunCombination(run, [&](Engine& engine, Communicator& world) {
-      Differences differences;
-      for (size_t i = 0; i < reference.losses.size(); ++i) {
-        const StepResult step = engine.Step(static_cast<int64_t>(i) + 1);
-        differences.AddNumber("loss", step.loss, reference.losses[i]);
-        differences.AddNumber("grad_norm", step.grad_norm, reference.norms[i]);
-        for (ShardedUnit* unit : engine.model().units()) unit->GatherGradients();
-        differences.AddTensors(engine.model().units(), What::kGradient, reference.gradients[i]);
-      }
-      differences.AddTensors(engine.model().units(), What::kValue, reference.values);
+    RunLocal(static_cast<int>(run.mesh.world()), {.timeout_seconds = run.config.comm.timeout}, [&](Communicator& world) {
+      const Differences mine = CompareRank(run, reference, world);
       const std::lock_guard<std::mutex> lock(mutex);
-      differences.MergeInto(&result);
+      all.Merge(mine);
     });
   } catch (const std::exception& error) {
     result.error = error.what();
   }
+  result.max_rel_diff = all.worst();
+  result.worst = all.worst_name();
+  result.first = all.first_name();
+  result.first_diff = all.first();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "orthant/comm/comm_config.h"
 #include "orthant/comm/communicator.h"
 
@@ -38,8 +39,9 @@ using RankBody = std::function<absl::Status(Communicator& world, const RankEnvir
 // user once and ends all of them.
 class Launcher {
  public:
-  // Joins the other processes when an MPI launcher started this one; else nothing happens.
-  Launcher();
+  // Joins the other processes when an MPI launcher started this one; else nothing happens. `timeout_seconds`: how long
+  // an operation between processes may wait. EnvironmentError when MPI cannot start.
+  static absl::StatusOr<std::unique_ptr<Launcher>> Start(double timeout_seconds);
   ~Launcher();
   Launcher(const Launcher&) = delete;
   Launcher& operator=(const Launcher&) = delete;
@@ -57,11 +59,14 @@ class Launcher {
   absl::Status Run(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
 
  private:
+  struct Processes;  // the MPI side
+  explicit Launcher(std::unique_ptr<Processes> processes);
+  // Tells the failure of this rank and ends every process.
+  [[noreturn]] void EndAll(const absl::Status& status);
   absl::Status RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
   absl::Status RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
 
-  struct Processes;  // the MPI side; null when this is the only process
-  std::unique_ptr<Processes> processes_;
+  std::unique_ptr<Processes> processes_;  // null when this is the only process
 };
 
 }  // namespace orthant

@@ -3,17 +3,14 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "orthant/train/comparison.h"
 #include "orthant/train/trainer.h"
 
 namespace orthant {
-
-// The largest relative difference that counts as agreement.
-inline constexpr double kVerifyTolerance = 1e-9;
 
 struct VerifyOptions {
   int64_t max_ranks = 16;

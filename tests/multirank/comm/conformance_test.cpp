@@ -39,7 +39,7 @@ void ExpectEqual(const at::Tensor& actual, const at::Tensor& expected, const std
 
 constexpr at::ScalarType kDtypes[] = {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf, at::kLong};
 // 0, 1, odd, eager, and large enough to be split into pieces.
-constexpr int64_t kSizes[] = {0, 1, 7, 255, 1031, 60013};
+constexpr int64_t kSizes[] = {0, 1, 7, 255, 1031, 20011};
 constexpr ReduceOp kOps[] = {ReduceOp::kSum, ReduceOp::kMax, ReduceOp::kMin};
 
 // Runs `check` for every dtype and size on the whole world and on subgroups of it.

@@ -1,4 +1,4 @@
-// Comparing one rank's share of the logical tensors with a one-rank reference.
+// Comparing a mesh with a one-rank reference, rank by rank: what `orthant verify` and the parity tests share.
 #pragma once
 
 #include <map>
@@ -6,9 +6,13 @@
 #include <vector>
 
 #include "orthant/data_parallel/sharded_unit.h"
-#include "orthant/train/verify.h"
+#include "orthant/train/engine.h"
+#include "orthant/train/trainer.h"
 
 namespace orthant {
+
+// The largest relative difference that counts as agreement.
+inline constexpr double kVerifyTolerance = 1e-9;
 
 enum class What { kGradient, kValue };
 
@@ -31,8 +35,14 @@ class Differences {
   void AddNumber(const std::string& name, double value, double reference);
   // This rank's shares against their slices of the reference; padding must be zero.
   void AddTensors(const std::vector<ShardedUnit*>& units, What what, const LogicalTensors& reference);
-  // Keeps the worst of both.
-  void MergeInto(CombinationResult* result) const;
+  // Keeps the worst of both, and the first.
+  void Merge(const Differences& other);
+
+  double worst() const { return worst_; }                        // largest relative difference
+  const std::string& worst_name() const { return worst_name_; }  // "loss", "grad_norm", "gradient of ...", "value of ..."
+  // The first, in forward order, beyond the tolerance; "" when there is none.
+  const std::string& first_name() const { return first_name_; }
+  double first() const { return first_; }
 
  private:
   void Add(const std::string& name, double difference);
@@ -40,5 +50,10 @@ class Differences {
   double worst_ = 0.0, first_ = 0.0;
   std::string worst_name_, first_name_;
 };
+
+// `steps` steps of `run` on one rank (its mesh must be that of one), on a thread of this process.
+Reference RunReference(const PreparedRun& run, int64_t steps);
+// The same steps on this rank of `world` (the run's whole mesh), compared as they go. Collective.
+Differences CompareRank(const PreparedRun& run, const Reference& reference, Communicator& world);
 
 }  // namespace orthant
