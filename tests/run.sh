@@ -89,9 +89,19 @@ count_programs() {
           FAILED=$((FAILED + 1))
           note "$name failed as a whole (no case says so): build/$PRESET/test-results/$TIER.log"
         fi ;;
+      missing)
+        FAILED=$((FAILED + 1))
+        note "$name is not built" ;;
       *) SKIPPED=$((SKIPPED + 1)) ;;
     esac
-  done < <(sed -n 's/.*<testcase name="\([^"]*\)".* status="\([^"]*\)".*/\1\t\2/p' "$junit")
+  done < <(awk '
+    match($0, /<testcase name="[^"]*"/) {
+      name = substr($0, RSTART + 16, RLENGTH - 17)
+      match($0, /status="[^"]*"/)
+      status = substr($0, RSTART + 8, RLENGTH - 9)
+    }
+    /<skipped message="Unable to find executable/ { status = "missing" }
+    /<\/testcase>/ { print name "\t" status }' "$junit")
 }
 
 run_tier() {
