@@ -44,7 +44,9 @@ std::string Describe(const ParallelConfig& p) {
 // Every legal combination of exactly `ranks` ranks, or every `stride`-th of them.
 void CheckAll(const RunConfig& config, int ranks, int stride) {
   if (ranks > testing::MaxRanks()) GTEST_SKIP() << "needs " << ranks << " ranks";
-  const Reference reference = RunReference(Prepared(config), 2);
+  RunConfig one = config;
+  one.parallel = ParallelConfig{};
+  const Reference reference = RunReference(Prepared(one), 2);
   int64_t index = 0, checked = 0;
   for (const ParallelConfig& parallel : LegalCombinations(config, ranks)) {
     if (parallel.degrees().world() != ranks || index++ % stride != 0) continue;

@@ -1,0 +1,138 @@
+#include "comm/mpi_communicator.h"
+
+#include <utility>
+
+#include "absl/strings/str_format.h"
+
+namespace orthant::mpi {
+namespace {
+
+int SizeOf(MPI_Comm comm) {
+  int size = 0;
+  Check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+  return size;
+}
+
+int RankOf(MPI_Comm comm) {
+  int rank = 0;
+  Check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
+  return rank;
+}
+
+void Fill(Transfer* transfer, const Operation& op, const at::Tensor& output, const at::Tensor& input) {
+  transfer->op = op;
+  transfer->output = output;
+  transfer->input = input;
+  if (op.kind != OpKind::kAllToAllSplit) return;
+  transfer->input_counts = *op.input_counts;
+  transfer->output_counts = *op.output_counts;
+  transfer->op.input_counts = &transfer->input_counts;
+  transfer->op.output_counts = &transfer->output_counts;
+}
+
+// Waits, and throws what went wrong. After a missed deadline the transfer stays with the engine, which keeps its
+// memory: MPI cannot take an operation back, and the job is about to end.
+void Await(Engine* engine, const Transfer& transfer, const Channel& channel, const std::string& group,
+           double timeout_seconds) {
+  if (!engine->WaitFor(transfer, timeout_seconds)) {
+    throw CommError(absl::StrFormat("%s.%s seq=%d on rank %d of %d waited %.3g s for its peers", group,
+                                    Describe(transfer.op), transfer.op.sequence, channel.rank, channel.size,
+                                    timeout_seconds));
+  }
+  if (transfer.error.empty()) return;
+  throw CommError(absl::StrFormat("%s.%s seq=%d on rank %d of %d: %s", group, Describe(transfer.op),
+                                  transfer.op.sequence, channel.rank, channel.size, transfer.error));
+}
+
+class Pending : public Work::State {
+ public:
+  Pending(std::shared_ptr<Engine> engine, std::shared_ptr<Channel> channel, std::shared_ptr<Transfer> transfer,
+          std::string group, double timeout_seconds, std::shared_ptr<FlightRecorder> recorder)
+      : engine_(std::move(engine)),
+        channel_(std::move(channel)),
+        transfer_(std::move(transfer)),
+        group_(std::move(group)),
+        timeout_seconds_(timeout_seconds),
+        recorder_(std::move(recorder)) {}
+
+  void Wait() override {
+    if (waited_) return Rethrow();
+    waited_ = true;
+    try {
+      Await(engine_.get(), *transfer_, *channel_, group_, timeout_seconds_);
+      recorder_->Mark(transfer_->op.ticket, FlightState::kDone);
+    } catch (...) {
+      recorder_->Mark(transfer_->op.ticket, FlightState::kFailed);
+      error_ = std::current_exception();
+    }
+    Rethrow();
+  }
+
+ private:
+  void Rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Channel> channel_;
+  std::shared_ptr<Transfer> transfer_;
+  std::string group_;
+  double timeout_seconds_;
+  std::shared_ptr<FlightRecorder> recorder_;
+  bool waited_ = false;
+  std::exception_ptr error_;
+};
+
+}  // namespace
+
+MpiCommunicator::MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm, std::string name,
+                                 const MpiOptions& options, std::shared_ptr<FlightRecorder> recorder)
+    : Communicator(RankOf(comm), SizeOf(comm), std::move(name), std::move(recorder)),
+      engine_(std::move(engine)),
+      channel_(std::make_shared<Channel>()),
+      options_(options),
+      spare_(std::make_shared<Transfer>()) {
+  Check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  channel_->comm = comm;
+  channel_->rank = rank();
+  channel_->size = size();
+  channel_->max_count = options.max_count;
+}
+
+void MpiCommunicator::Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) {
+  // A transfer that missed its deadline is still in use.
+  if (spare_.use_count() > 1) spare_ = std::make_shared<Transfer>();
+  spare_->Reset();
+  Fill(spare_.get(), op, output, input);
+  engine_->Submit(channel_, spare_, /*background=*/false);
+  Await(engine_.get(), *spare_, *channel_, name(), options_.timeout_seconds);
+  spare_->output = at::Tensor();
+  spare_->input = at::Tensor();
+}
+
+Work MpiCommunicator::DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) {
+  auto transfer = std::make_shared<Transfer>();
+  Fill(transfer.get(), op, output, input);
+  engine_->Submit(channel_, transfer, /*background=*/true);
+  flight_recorder()->Mark(op.ticket, FlightState::kStarted);
+  return Work(std::make_shared<Pending>(engine_, channel_, std::move(transfer), name(), options_.timeout_seconds,
+                                        flight_recorder()));
+}
+
+std::unique_ptr<Communicator> MpiCommunicator::Subgroup(const std::vector<int>& members, std::string name) {
+  CheckMembers(members, name);
+  MPI_Group whole = MPI_GROUP_NULL;
+  MPI_Group part = MPI_GROUP_NULL;
+  MPI_Comm comm = MPI_COMM_NULL;
+  Check(MPI_Comm_group(channel_->comm, &whole), "MPI_Comm_group");
+  Check(MPI_Group_incl(whole, static_cast<int>(members.size()), members.data(), &part), "MPI_Group_incl");
+  // Members alone take part; the tag tells creations apart that overlap in time.
+  uint32_t tag = 2166136261u;
+  for (const char letter : name) tag = (tag ^ static_cast<unsigned char>(letter)) * 16777619u;
+  Check(MPI_Comm_create_group(channel_->comm, part, static_cast<int>(tag & 0x7fffu), &comm), "MPI_Comm_create_group");
+  MPI_Group_free(&part);
+  MPI_Group_free(&whole);
+  return std::make_unique<MpiCommunicator>(engine_, comm, std::move(name), options_, flight_recorder());
+}
+
+}  // namespace orthant::mpi

@@ -1,0 +1,33 @@
+// A process's view of one MPI communicator.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/mpi_engine.h"
+#include "orthant/comm/communicator.h"
+#include "orthant/comm/mpi.h"
+
+namespace orthant::mpi {
+
+class MpiCommunicator : public Communicator {
+ public:
+  // Takes `comm` over.
+  MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm, std::string name, const MpiOptions& options,
+                  std::shared_ptr<FlightRecorder> recorder);
+
+  std::unique_ptr<Communicator> Subgroup(const std::vector<int>& members, std::string name) override;
+
+ protected:
+  void Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) override;
+  Work DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) override;
+
+ private:
+  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Channel> channel_;
+  MpiOptions options_;
+  std::shared_ptr<Transfer> spare_;  // for blocking operations, used again and again
+};
+
+}  // namespace orthant::mpi

@@ -1,0 +1,179 @@
+#include "comm/mpi_engine.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_format.h"
+#include "orthant/comm/communicator.h"
+
+namespace orthant::mpi {
+
+void Check(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw CommError(absl::StrFormat("%s: %s", call, std::string(text, static_cast<size_t>(length))));
+}
+
+void Transfer::Reset() {
+  stage = 0;
+  begin = end = 0;
+  error.clear();
+  done.store(false, std::memory_order_relaxed);
+}
+
+Channel::~Channel() {
+  // Freeing is an agreement of the members; when operations are left over there is none.
+  if (comm != MPI_COMM_NULL && collectives.empty() && messages.empty()) {
+    int finalized = 0;
+    MPI_Finalized(&finalized);
+    if (finalized == 0) MPI_Comm_free(&comm);
+  }
+}
+
+std::byte* Channel::Scratch(int64_t bytes) {
+  if (static_cast<int64_t>(scratch.size()) < bytes) scratch = std::vector<std::byte>(static_cast<size_t>(bytes));
+  return scratch.data();
+}
+
+Engine::~Engine() {
+  stop_.store(true);
+  {
+    const std::lock_guard lock(mutex_);
+  }
+  work_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Engine::Advance(Channel* channel, Transfer* transfer, bool* moved) {
+  try {
+    while (true) {
+      if (!transfer->requests.empty()) {
+        int complete = 0;
+        Check(MPI_Testall(static_cast<int>(transfer->requests.size()), transfer->requests.data(), &complete,
+                          MPI_STATUSES_IGNORE),
+              "MPI_Testall");
+        if (complete == 0) return false;
+        transfer->requests.clear();
+        for (MPI_Datatype& type : transfer->types) MPI_Type_free(&type);
+        transfer->types.clear();
+      }
+      *moved = true;
+      if (!PostNext(channel, transfer)) break;
+    }
+  } catch (const std::exception& error) {
+    transfer->error = error.what();
+    *moved = true;
+  }
+  return true;
+}
+
+bool Engine::Pass() {
+  bool moved = false;
+  for (const std::shared_ptr<Channel>& channel : active_) {
+    while (!channel->collectives.empty()) {
+      Transfer* transfer = channel->collectives.front().get();
+      if (!Advance(channel.get(), transfer, &moved)) break;
+      const std::shared_ptr<Transfer> keep = std::move(channel->collectives.front());
+      channel->collectives.pop_front();
+      keep->done.store(true, std::memory_order_release);
+    }
+    std::erase_if(channel->messages, [&](const std::shared_ptr<Transfer>& transfer) {
+      if (!Advance(channel.get(), transfer.get(), &moved)) return false;
+      transfer->done.store(true, std::memory_order_release);
+      return true;
+    });
+    channel->active = !channel->collectives.empty() || !channel->messages.empty();
+  }
+  std::erase_if(active_, [](const std::shared_ptr<Channel>& channel) { return !channel->active; });
+  return moved;
+}
+
+void Engine::Submit(const std::shared_ptr<Channel>& channel, const std::shared_ptr<Transfer>& transfer,
+                    bool background) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (transfer->op.point_to_point()) {
+      channel->messages.push_back(transfer);
+    } else {
+      channel->collectives.push_back(transfer);
+    }
+    if (!channel->active) {
+      channel->active = true;
+      active_.push_back(channel);
+    }
+    Pass();
+    if (active_.empty() || !background) return;
+    if (!thread_.joinable()) thread_ = std::thread([this] { ThreadMain(); });
+  }
+  if (idle_.load()) work_.notify_one();
+}
+
+void Engine::ThreadMain() {
+  using std::chrono::microseconds;
+  int misses = 0;
+  while (!stop_.load()) {
+    bool moved = false;
+    {
+      std::unique_lock lock(mutex_);
+      idle_.store(true);
+      // While a rank waits it does our work; the time limit is for its leaving with work left over.
+      while (!stop_.load() && (active_.empty() || waiters_.load() > 0)) {
+        if (active_.empty()) {
+          work_.wait(lock);
+        } else {
+          work_.wait_for(lock, microseconds(200));
+        }
+      }
+      idle_.store(false);
+      if (stop_.load()) return;
+      moved = Pass();
+    }
+    misses = moved ? 0 : misses + 1;
+    // The cores are for computing: look again soon, but not all the time.
+    if (misses < 50) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(microseconds(misses < 200 ? 20 : 100));
+    }
+  }
+}
+
+bool Engine::WaitFor(const Transfer& transfer, double timeout_seconds) {
+  if (transfer.done.load(std::memory_order_acquire)) return true;
+  const auto start = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> limit(timeout_seconds);
+  waiters_.fetch_add(1);
+  bool in_time = true;
+  for (int round = 0; !transfer.done.load(std::memory_order_acquire); ++round) {
+    bool moved = false;
+    {
+      const std::lock_guard lock(mutex_);
+      moved = Pass();
+    }
+    if (moved) continue;
+    std::this_thread::yield();
+    if (round % 64 == 63 && std::chrono::steady_clock::now() - start >= limit) {
+      in_time = transfer.done.load(std::memory_order_acquire);
+      break;
+    }
+  }
+  waiters_.fetch_sub(1);
+  return in_time;
+}
+
+bool Engine::Drain(double timeout_seconds) {
+  const auto start = std::chrono::steady_clock::now();
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      Pass();
+      if (active_.empty()) return true;
+    }
+    if (std::chrono::steady_clock::now() - start >= std::chrono::duration<double>(timeout_seconds)) return false;
+    std::this_thread::yield();
+  }
+}
+
+}  // namespace orthant::mpi

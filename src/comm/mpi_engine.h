@@ -1,0 +1,91 @@
+// The engine that moves MPI operations on: queues of the communicators, a thread for asynchronous ones, and the
+// rule that whoever waits moves everything on itself, so that a waiting rank needs no hand-over between threads.
+#pragma once
+
+#include <mpi.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ATen/core/Tensor.h"
+#include "orthant/comm/operation.h"
+
+namespace orthant::mpi {
+
+struct Channel;
+
+// One operation on its way. Guarded by the engine's mutex, but for `done`.
+struct Transfer {
+  Operation op;
+  std::vector<int64_t> input_counts;  // all_to_all_split: our own copies
+  std::vector<int64_t> output_counts;
+  at::Tensor output;  // keep the memory
+  at::Tensor input;
+
+  int stage = 0;      // of the algorithm: what to post next
+  int64_t begin = 0;  // the piece in hand, in elements of the share
+  int64_t end = 0;
+  std::vector<MPI_Request> requests;  // all of them posted and not yet complete
+  std::vector<MPI_Datatype> types;    // to free when the requests are complete
+  std::vector<int> counts;            // must live as long as the requests
+  std::vector<int> offsets;
+
+  std::string error;  // written before done
+  std::atomic<bool> done{false};
+
+  void Reset();
+};
+
+// A communicator's queues. Collectives run one after another in the order of issue; messages are posted at once.
+struct Channel {
+  MPI_Comm comm = MPI_COMM_NULL;
+  int rank = 0;
+  int size = 1;
+  int64_t max_count = 0;
+  std::deque<std::shared_ptr<Transfer>> collectives;
+  std::vector<std::shared_ptr<Transfer>> messages;
+  std::vector<std::byte> scratch;  // of the collective at the head of the queue
+  bool active = false;             // in the engine's list
+
+  ~Channel();
+  std::byte* Scratch(int64_t bytes);
+};
+
+class Engine {
+ public:
+  Engine() = default;
+  ~Engine();  // stops the thread
+
+  // Queues the operation and posts what can be posted now. `background`: the thread shall move it on.
+  void Submit(const std::shared_ptr<Channel>& channel, const std::shared_ptr<Transfer>& transfer, bool background);
+  // Moves everything on until the transfer is done; false when the time has passed before.
+  bool WaitFor(const Transfer& transfer, double timeout_seconds);
+  // Waits until nothing is under way.
+  bool Drain(double timeout_seconds);
+
+ private:
+  bool Pass();  // one round over all queues, under mutex_; true: something moved
+  bool Advance(Channel* channel, Transfer* transfer, bool* moved);
+  void ThreadMain();
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::vector<std::shared_ptr<Channel>> active_;  // guarded by mutex_
+  std::atomic<int> waiters_{0};
+  std::atomic<bool> idle_{true};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+// mpi_algorithms.cpp: posts the next requests of the operation; false when there are none left. Throws CommError.
+bool PostNext(Channel* channel, Transfer* transfer);
+// Throws CommError with MPI's text.
+void Check(int code, const char* call);
+
+}  // namespace orthant::mpi

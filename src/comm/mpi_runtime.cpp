@@ -1,0 +1,93 @@
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+
+#include "absl/strings/str_format.h"
+#include "comm/mpi_communicator.h"
+#include "orthant/comm/mpi.h"
+#include "orthant/core/status.h"
+
+namespace orthant {
+namespace {
+
+// How long Finalize waits for asynchronous operations that nobody waited for.
+constexpr double kDrainSeconds = 30.0;
+
+bool IsSet(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+}  // namespace
+
+bool MpiRuntime::UnderLauncher() {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "PMI_RANK"}) {
+    if (IsSet(variable)) return true;
+  }
+  // A batch script's own shell has SLURM_NTASKS too, but no step with tasks.
+  const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+  return tasks != nullptr && std::atoi(tasks) > 1;
+}
+
+absl::StatusOr<std::unique_ptr<MpiRuntime>> MpiRuntime::Start(const MpiOptions& options) {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (initialized != 0) return EnvironmentError("MPI is already running in this process: it can be started only once");
+  int provided = MPI_THREAD_SINGLE;
+  if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
+    return EnvironmentError("MPI_Init_thread failed: is the program run by the mpirun of the MPI it was built with?");
+  }
+  if (provided < MPI_THREAD_MULTIPLE) {
+    MPI_Finalize();
+    return EnvironmentError(
+        absl::StrFormat("this MPI grants thread level %d, but MPI_THREAD_MULTIPLE (%d) is needed: asynchronous "
+                        "operations run on a thread of their own",
+                        provided, MPI_THREAD_MULTIPLE));
+  }
+  return std::unique_ptr<MpiRuntime>(new MpiRuntime(options));
+}
+
+MpiRuntime::MpiRuntime(const MpiOptions& options)
+    : options_(options),
+      exceptions_at_start_(std::uncaught_exceptions()),
+      engine_(std::make_shared<mpi::Engine>()) {
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+  MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  MPI_Comm host = MPI_COMM_NULL;
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host) == MPI_SUCCESS) {
+    MPI_Comm_size(host, &ranks_on_host_);
+    MPI_Comm_free(&host);
+  }
+  recorder_ = std::make_shared<FlightRecorder>(rank_);
+}
+
+MpiRuntime::~MpiRuntime() {
+  if (std::uncaught_exceptions() > exceptions_at_start_) {
+    std::fprintf(stderr, "rank %d: an exception ends the MPI job\n", rank_);
+    Abort(static_cast<int>(ExitCode::kInternal));
+  }
+  if (!engine_->Drain(kDrainSeconds)) {
+    std::fprintf(stderr, "rank %d: operations are still under way at the end:\n%s", rank_,
+                 recorder_->Dump(16).c_str());
+    Abort(static_cast<int>(ExitCode::kCommunication));
+  }
+  engine_.reset();
+  MPI_Finalize();
+}
+
+std::unique_ptr<Communicator> MpiRuntime::World() {
+  MPI_Comm comm = MPI_COMM_NULL;
+  mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  return std::make_unique<mpi::MpiCommunicator>(engine_, comm, "world", options_, recorder_);
+}
+
+void MpiRuntime::Abort(int code) {
+  std::cout.flush();
+  std::cerr.flush();
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+}  // namespace orthant
