@@ -18,7 +18,7 @@ std::string Cell(const std::string& text) {
 std::string Range(const Field& field) {
   if (field.kind() == FieldKind::kChoice) {
     return absl::StrJoin(field.allowed(), ", ", [](std::string* out, const std::string& choice) {
-      absl::StrAppend(out, "`", choice, "`");
+      absl::StrAppend(out, "`", choice.empty() ? "\"\"" : choice, "`");
     });
   }
   return DescribeBounds(field);

@@ -16,7 +16,7 @@ void Describe(Fields& fields, DataConfig& config) {
   fields.Integer("synthetic_vocab", &config.synthetic_vocab)
       .AtLeast(2)
       .AtMost(4294967296.0)
-      .Unit("tokens")
+      .Unit("classes")
       .Doc("Vocabulary of the synthetic source.");
   fields.Integer("synthetic_tokens", &config.synthetic_tokens)
       .AtLeast(2)

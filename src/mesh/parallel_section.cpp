@@ -7,33 +7,40 @@ void Describe(Fields& fields, ParallelConfig& config) {
   fields.Integer("data", &config.data)
       .AtLeast(1)
       .Unit("ranks")
-      .Doc("Data degree: replicas of the model, each on its own samples.");
+      .Doc(
+          "Data degree: replicas of the model, each on its own samples; data x micro_batch divides "
+          "global_batch.");
   fields.Integer("tensor", &config.tensor)
       .AtLeast(1)
       .Unit("ranks")
-      .Doc("Tensor degree: ranks that share each matrix.");
+      .Doc("Tensor degree: ranks that share each matrix; divides model.heads.");
   fields.Integer("pipeline", &config.pipeline)
       .AtLeast(1)
       .Unit("ranks")
-      .Doc("Pipeline degree: stages that share the layers.");
+      .Doc("Pipeline degree: stages that share the layers; at most model.layers.");
   fields.Integer("sequence", &config.sequence)
       .AtLeast(1)
       .Unit("ranks")
-      .Doc("Sequence degree: ranks that share each sample's tokens (Ulysses).");
+      .Doc(
+          "Sequence degree: ranks that share each sample's tokens (Ulysses); divides heads / tensor and "
+          "context.");
   fields.Texts("order", &config.order)
       .Doc("Rank order of the axes, outermost first; the last one's groups are neighbouring ranks.");
   fields.Integer("zero", &config.zero)
       .AtLeast(0)
       .AtMost(1)
       .Doc("ZeRO stage inside data x sequence: 0 keeps everything whole, 1 shards the optimiser's state.");
-  fields.Choice("schedule", &config.schedule, {"gpipe", "1f1b"}).Doc("Pipeline schedule.");
+  fields.Choice("schedule", &config.schedule, {"gpipe", "1f1b"})
+      .Doc("Pipeline schedule: gpipe runs all forwards first, 1f1b holds fewer activations.");
   fields.Bool("tensor_sequence", &config.tensor_sequence)
-      .Doc("Shard norms and residuals along the sequence inside the tensor group (arXiv 2205.05198).");
+      .Doc(
+          "Shard norms and residuals along the sequence inside the tensor group (arXiv 2205.05198); tensor "
+          "divides context / sequence.");
   fields.Integers("stages", &config.stages)
       .Unit("layers")
       .Doc(
-          "Layers of each pipeline stage, as [3, 4, 3]; empty: balanced, with the embedding and the head "
-          "weighed.");
+          "Layers of each pipeline stage, as [3, 4, 3], summing to model.layers; empty: balanced, the head's "
+          "cost counted in.");
 }
 
 }  // namespace orthant

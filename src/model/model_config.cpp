@@ -8,18 +8,24 @@ void Describe(Fields& f, ModelConfig& c) {
   f.Integer("heads", &c.heads).AtLeast(1).Doc("Attention heads; must divide hidden.");
   f.Integer("hidden", &c.hidden).AtLeast(1).Doc("Width of the residual stream.");
   f.Integer("context", &c.context).AtLeast(1).Unit("tokens").Doc("Sequence length of a sample.");
-  f.Integer("vocab", &c.vocab).AtLeast(0).Unit("classes").Doc("Vocabulary; 0 takes the data's own.");
+  f.Integer("vocab", &c.vocab)
+      .AtLeast(0)
+      .Unit("classes")
+      .Doc("Size of the vocabulary, at least the data's; 0 takes the data's own.");
   f.Bool("bias", &c.bias).Doc("Biases in linear layers and norms.");
   f.Real("dropout", &c.dropout)
       .AtLeast(0)
       .Below(1)
       .Doc("Probability of dropping an element: embeddings, attention probabilities, residual branches.");
   f.Bool("tie_embeddings", &c.tie_embeddings).Doc("The vocabulary projection is the token embedding.");
-  f.Choice("activation", &c.activation, {"gelu", "gelu_tanh"}).Doc("gelu is the erf form, gelu_tanh GPT-2's own.");
+  f.Choice("activation", &c.activation, {"gelu", "gelu_tanh"})
+      .Doc("Activation of the MLP: gelu is the erf form, gelu_tanh the approximation that GPT-2 uses.");
   f.Real("norm_eps", &c.norm_eps).Above(0).Doc("Epsilon inside layer norms.");
   f.Real("init_std", &c.init_std)
       .AtLeast(0)
-      .Doc("Standard deviation of initial weights; projections onto the residual stream use it / sqrt(2 layers).");
+      .Doc(
+          "Standard deviation of initial weights; projections onto the residual stream use it / sqrt(2 "
+          "layers).");
 }
 
 int64_t CountParameters(const ModelConfig& c, int64_t vocab) {

@@ -4,39 +4,55 @@ namespace orthant {
 namespace {
 
 void DescribeRun(Fields& f, RunSection& c) {
-  f.Text("name", &c.name).Doc("What the run is called.");
+  f.Text("name", &c.name).Doc("Name of the run; its folder is called so unless dir says otherwise.");
   f.Text("dir", &c.dir).Doc("Folder of the run's files; empty: runs/<name>.");
-  f.Integer("seed", &c.seed).AtLeast(0).Doc("Seed of everything random: initial weights, sample order, dropout.");
+  f.Integer("seed", &c.seed)
+      .AtLeast(0)
+      .Doc("Seed of everything random: initial weights, sample order, dropout, sampled text.");
 }
 
 void DescribeTrain(Fields& f, TrainConfig& c) {
-  f.Integer("steps", &c.steps).AtLeast(0).Doc("Optimiser steps.");
+  f.Integer("steps", &c.steps).AtLeast(0).Doc("Optimiser steps; the learning-rate schedule ends there.");
   f.Integer("global_batch", &c.global_batch)
       .AtLeast(1)
       .Unit("samples")
       .Doc("Samples of one step over the whole mesh; a multiple of parallel.data x micro_batch.");
-  f.Integer("micro_batch", &c.micro_batch).AtLeast(1).Unit("samples").Doc("Samples of one forward and backward.");
+  f.Integer("micro_batch", &c.micro_batch)
+      .AtLeast(1)
+      .Unit("samples")
+      .Doc("Samples of one forward and backward; changes speed and memory, never the curve.");
   f.Choice("dtype", &c.dtype, {"fp32", "fp64"}).Doc("Type of parameters, gradients and activations.");
-  f.Real("clip", &c.clip).AtLeast(0).Unit("L2 norm").Doc("Gradients are scaled down to this global norm; 0: never.");
+  f.Real("clip", &c.clip)
+      .AtLeast(0)
+      .Unit("L2 norm")
+      .Doc("Gradients are scaled down to this global norm; 0: never.");
   f.Integer("threads_per_rank", &c.threads_per_rank)
       .AtLeast(0)
       .Doc("Threads of each rank's kernels; 0: the host's cores shared among its ranks.");
 }
 
 void DescribeEvaluate(Fields& f, EvaluateConfig& c) {
-  f.Integer("every", &c.every).AtLeast(0).Unit("steps").Doc("Steps between evaluations; 0: only after the last.");
+  f.Integer("every", &c.every)
+      .AtLeast(0)
+      .Unit("steps")
+      .Doc("Steps between evaluations; 0: only after the last.");
   f.Integer("batches", &c.batches)
       .AtLeast(0)
       .Unit("global batches")
       .Doc("Size of the fixed sets that val_loss and train_loss are measured on; 0: no evaluation.");
   f.Text("prompt", &c.prompt).Doc("Text to continue at each evaluation; empty: a line break.");
   f.Integer("sample_tokens", &c.sample_tokens).AtLeast(0).Unit("tokens").Doc("Length of the continuation.");
-  f.Real("temperature", &c.temperature).AtLeast(0).Doc("Divides the logits when sampling; 0: the likeliest token.");
+  f.Real("temperature", &c.temperature)
+      .AtLeast(0)
+      .Doc("Divides the logits when sampling; 0: the likeliest token.");
   f.Integer("top_k", &c.top_k).AtLeast(0).Doc("Sample among the k likeliest tokens; 0: among all.");
 }
 
 void DescribeLog(Fields& f, LogConfig& c) {
-  f.Integer("every", &c.every).AtLeast(1).Unit("steps").Doc("Steps between console lines (metrics.jsonl has every step).");
+  f.Integer("every", &c.every)
+      .AtLeast(1)
+      .Unit("steps")
+      .Doc("Steps between console lines (metrics.jsonl has every step).");
   f.Real("peak_tflops", &c.peak_tflops)
       .AtLeast(0)
       .Unit("TFLOP/s")
@@ -46,7 +62,8 @@ void DescribeLog(Fields& f, LogConfig& c) {
 }  // namespace
 
 void Describe(Fields& f, RunConfig& c) {
-  f.Section("run", "What the run is called and where its files go.", [&](Fields& s) { DescribeRun(s, c.run); });
+  f.Section("run", "What the run is called and where its files go.",
+            [&](Fields& s) { DescribeRun(s, c.run); });
   f.Section("model", "The model.", [&](Fields& s) { Describe(s, c.model); });
   f.Section("parallel", "The mesh and how each axis is used. Changing it never changes the curve.",
             [&](Fields& s) { Describe(s, c.parallel); });
@@ -58,7 +75,9 @@ void Describe(Fields& f, RunConfig& c) {
   f.Section("comm", "Communication.", [&](Fields& s) { Describe(s, c.comm); });
   f.Section("verify", "What `orthant verify` adds to the run's own configuration.", [&](Fields& s) {
     s.Texts("variants", &c.verify.variants)
-        .Doc("Overrides, each of which is verified too, on every mesh, beside the configuration as it stands.");
+        .Doc(
+            "Overrides, each of which is verified too, on every mesh, beside the configuration as it "
+            "stands.");
   });
 }
 
