@@ -113,7 +113,10 @@ int RunTests(int argc, char** argv) {
   const std::unique_ptr<Communicator> world = g_runtime->World();
   g_world = world.get();
   ::testing::TestEventListeners& listeners = ::testing::UnitTest::GetInstance()->listeners();
-  if (g_runtime->rank() > 0) delete listeners.Release(listeners.default_result_printer());
+  if (g_runtime->rank() > 0) {  // rank 0 speaks for all, on the screen and in the results file
+    delete listeners.Release(listeners.default_result_printer());
+    delete listeners.Release(listeners.default_xml_generator());
+  }
   Merge merge;
   listeners.Append(&merge);
   const int code = RUN_ALL_TESTS();
