@@ -1,4 +1,5 @@
-// The rules on the arguments of Communicator's operations; a broken one is a CommError that names label and values.
+// The rules on the arguments of Communicator's operations; a broken one is a CommError that names label and
+// values.
 #include <algorithm>
 #include <functional>
 
@@ -78,25 +79,28 @@ Operation Communicator::Sliced(OpKind kind, const at::Tensor& output, const at::
       op.count = in;
       if (out != in * size_) {
         Refuse(kind, label,
-               absl::StrFormat("output has %d elements, the %d inputs of %d need %d", out, size_, in, in * size_));
+               absl::StrFormat("output has %d elements, the %d inputs of %d need %d", out, size_, in,
+                               in * size_));
       }
       break;
     case OpKind::kReduceScatter:
       op.count = out;
       if (in != out * size_) {
         Refuse(kind, label,
-               absl::StrFormat("input has %d elements, the %d outputs of %d need %d", in, size_, out, out * size_));
+               absl::StrFormat("input has %d elements, the %d outputs of %d need %d", in, size_, out,
+                               out * size_));
       }
       break;
     default:
       op.count = in / size_;
       if (in != out || in % size_ != 0) {
         Refuse(kind, label,
-               absl::StrFormat("input (%d elements) and output (%d) must be equal and divisible by %d", in, out,
-                               size_));
+               absl::StrFormat("input (%d elements) and output (%d) must be equal and divisible by %d", in,
+                               out, size_));
       }
       // Ranks write into each other's output while others still read the input.
-      if (op.input == op.output && in != 0 && size_ > 1) Refuse(kind, label, "output and input must not alias");
+      if (op.input == op.output && in != 0 && size_ > 1)
+        Refuse(kind, label, "output and input must not alias");
   }
   return op;
 }
@@ -192,11 +196,13 @@ Operation Communicator::PointToPoint(OpKind kind, const at::Tensor& tensor, int 
 
 int Communicator::CheckMembers(const std::vector<int>& members, const std::string& subgroup) const {
   const auto mine = std::find(members.begin(), members.end(), rank_);
-  const bool ascending = std::adjacent_find(members.begin(), members.end(), std::greater_equal<int>()) == members.end();
+  const bool ascending =
+      std::adjacent_find(members.begin(), members.end(), std::greater_equal<int>()) == members.end();
   if (mine == members.end() || !ascending || members.front() < 0 || members.back() >= size_) {
-    throw CommError(absl::StrFormat(
-        "subgroup '%s' of %s on rank %d: members [%s] must be ascending ranks of the group (0 to %d) and hold rank %d",
-        subgroup, name_, rank_, absl::StrJoin(members, ", "), size_ - 1, rank_));
+    throw CommError(
+        absl::StrFormat("subgroup '%s' of %s on rank %d: members [%s] must be ascending ranks of the group "
+                        "(0 to %d) and hold rank %d",
+                        subgroup, name_, rank_, absl::StrJoin(members, ", "), size_ - 1, rank_));
   }
   return static_cast<int>(mine - members.begin());
 }

@@ -30,23 +30,31 @@ int64_t Communicator::BytesSent(const Operation& op) const {
   const int64_t share = op.count * op.element_size();
   const int64_t others = size_ - 1;
   switch (op.kind) {
-    case OpKind::kAllReduce: return 2 * others * share / size_;
+    case OpKind::kAllReduce:
+      return 2 * others * share / size_;
     case OpKind::kAllGather:
     case OpKind::kReduceScatter:
-    case OpKind::kAllToAll: return others * share;
+    case OpKind::kAllToAll:
+      return others * share;
     case OpKind::kAllToAllSplit: {
       int64_t elements = 0;
       for (int peer = 0; peer < size_; ++peer) elements += peer == rank_ ? 0 : (*op.input_counts)[peer];
       return elements * op.element_size();
     }
-    // The chain of a broadcast starts at the root and ends at the rank before it; that of a reduce ends at the root.
-    case OpKind::kBroadcast: return (rank_ + 1) % size_ == op.peer ? 0 : share;
+    // The chain of a broadcast starts at the root and ends at the rank before it; that of a reduce ends at
+    // the root.
+    case OpKind::kBroadcast:
+      return (rank_ + 1) % size_ == op.peer ? 0 : share;
     case OpKind::kReduce:
-    case OpKind::kGather: return rank_ == op.peer ? 0 : share;
-    case OpKind::kScatter: return rank_ == op.peer ? others * share : 0;
-    case OpKind::kSend: return share;
+    case OpKind::kGather:
+      return rank_ == op.peer ? 0 : share;
+    case OpKind::kScatter:
+      return rank_ == op.peer ? others * share : 0;
+    case OpKind::kSend:
+      return share;
     case OpKind::kRecv:
-    case OpKind::kBarrier: return 0;
+    case OpKind::kBarrier:
+      return 0;
   }
   return 0;
 }
@@ -119,7 +127,8 @@ Work Communicator::AllGatherAsync(const at::Tensor& output, const at::Tensor& in
   return RunAsync(Sliced(OpKind::kAllGather, output, input, label), output, input);
 }
 
-void Communicator::ReduceScatter(const at::Tensor& output, const at::Tensor& input, ReduceOp op, Label label) {
+void Communicator::ReduceScatter(const at::Tensor& output, const at::Tensor& input, ReduceOp op,
+                                 Label label) {
   Operation operation = Sliced(OpKind::kReduceScatter, output, input, label);
   operation.reduce = op;
   Run(operation, output, input);

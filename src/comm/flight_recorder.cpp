@@ -10,10 +10,14 @@ namespace orthant {
 
 const char* ToString(FlightState state) {
   switch (state) {
-    case FlightState::kQueued: return "queued";
-    case FlightState::kStarted: return "started";
-    case FlightState::kDone: return "done";
-    case FlightState::kFailed: return "failed";
+    case FlightState::kQueued:
+      return "queued";
+    case FlightState::kStarted:
+      return "started";
+    case FlightState::kDone:
+      return "done";
+    case FlightState::kFailed:
+      return "failed";
   }
   return "?";
 }

@@ -64,7 +64,9 @@ LocalWorld::LocalWorld(int ranks, double timeout_seconds) {
   group_ = std::make_shared<local::Group>(std::move(world), "world", std::move(all));
 }
 
-int LocalWorld::ranks() const { return group_->size(); }
+int LocalWorld::ranks() const {
+  return group_->size();
+}
 
 std::unique_ptr<Communicator> LocalWorld::Connect(int rank) {
   if (rank < 0 || rank >= ranks()) {
@@ -73,7 +75,9 @@ std::unique_ptr<Communicator> LocalWorld::Connect(int rank) {
   return std::make_unique<local::LocalCommunicator>(group_, rank);
 }
 
-void LocalWorld::Abort(const std::string& reason) { group_->world().Abort(reason); }
+void LocalWorld::Abort(const std::string& reason) {
+  group_->world().Abort(reason);
+}
 
 const std::shared_ptr<FlightRecorder>& LocalWorld::flight_recorder(int rank) const {
   return group_->world().recorder(rank);

@@ -15,7 +15,9 @@ Inbox& InboxOf(Group& group, int rank, const Operation& op) {
   return group.inbox(op.kind == OpKind::kSend ? op.peer : rank);
 }
 
-int SenderOf(int rank, const Operation& op) { return op.kind == OpKind::kSend ? rank : op.peer; }
+int SenderOf(int rank, const Operation& op) {
+  return op.kind == OpKind::kSend ? rank : op.peer;
+}
 
 void Post(Group& group, int rank, Message* message) {
   group.world().CheckAlive(message->op, group.name());
@@ -52,9 +54,9 @@ void Await(Group& group, int rank, Message* message) {
         break;
       }
       world.CheckAlive(op, group.name());
-      const std::string error = absl::StrFormat(
-          "%s.%s on rank %d of %d waited %.3g s; missing: %s", group.name(), Describe(op), rank, group.size(),
-          world.timeout_seconds(), group.WhoAndWhat(op.peer));
+      const std::string error =
+          absl::StrFormat("%s.%s on rank %d of %d waited %.3g s; missing: %s", group.name(), Describe(op),
+                          rank, group.size(), world.timeout_seconds(), group.WhoAndWhat(op.peer));
       message->error = error;
       message->state.store(MessageState::kFailed, std::memory_order_release);
       world.Abort(error);
@@ -116,12 +118,14 @@ class PendingCollective : public Pending {
     op_.output_counts = &output_counts_;
   }
 
-  // The others use our memory until the collective is over, so nobody may let go of it earlier. When we are being
-  // unwound by an error the others may never come: then the world ends, and what has not begun never begins.
+  // The others use our memory until the collective is over, so nobody may let go of it earlier. When we are
+  // being unwound by an error the others may never come: then the world ends, and what has not begun never
+  // begins.
   ~PendingCollective() override {
     if (ended() || place_.slot == nullptr) return;
     if (std::uncaught_exceptions() > 0) {
-      group_->world().Abort(absl::StrFormat("%s dropped %s unfinished", group_->WhoAndWhat(rank_), Describe(op_)));
+      group_->world().Abort(
+          absl::StrFormat("%s dropped %s unfinished", group_->WhoAndWhat(rank_), Describe(op_)));
     }
     try {
       Wait();
@@ -148,7 +152,8 @@ class PendingMessage : public Pending {
  public:
   PendingMessage(std::shared_ptr<Group> group, int rank, std::shared_ptr<FlightRecorder> recorder,
                  const Operation& op, at::Tensor tensor)
-      : Pending(std::move(group), rank, std::move(recorder), op.ticket), message_(std::make_shared<Message>()) {
+      : Pending(std::move(group), rank, std::move(recorder), op.ticket),
+        message_(std::make_shared<Message>()) {
     message_->op = op;
     message_->tensor = std::move(tensor);
   }

@@ -18,7 +18,9 @@ uint32_t Head(const Operation& op) {
 
 // Bytes below which a member copies its input to the table instead of lending its memory: one meeting of the
 // members instead of two, for n times the arithmetic.
-int64_t EagerLimit(int members) { return std::clamp<int64_t>(32768 / members / 64 * 64, 256, 4096); }
+int64_t EagerLimit(int members) {
+  return std::clamp<int64_t>(32768 / members / 64 * 64, 256, 4096);
+}
 
 }  // namespace
 
@@ -104,8 +106,8 @@ Group::Place Group::Publish(Cursor* cursor, int member, const Operation& op) {
   return place;
 }
 
-// The last to arrive compares what all have published and opens the work, or ends the world. Under the lock no
-// member can give up and take its Operation with it.
+// The last to arrive compares what all have published and opens the work, or ends the world. Under the lock
+// no member can give up and take its Operation with it.
 void Group::Verify(Slot* slot) {
   const std::lock_guard lock(mutex_);
   if (slot->state.Load() != kGathering) return;
@@ -130,9 +132,9 @@ void Group::Verify(Slot* slot) {
     }
     if (same) continue;
     Fail(slot,
-         absl::StrFormat("the ranks of %s disagree on collective %d: rank 0 calls %s, rank %d calls %s%s", name_,
-                               first.operation->sequence, orthant::Describe(*first.operation), member,
-                               orthant::Describe(*other.operation), shares));
+         absl::StrFormat("the ranks of %s disagree on collective %d: rank 0 calls %s, rank %d calls %s%s",
+                         name_, first.operation->sequence, orthant::Describe(*first.operation), member,
+                         orthant::Describe(*other.operation), shares));
     return;
   }
   const int64_t bytes = EagerBytes(*first.operation, size(), -1);
@@ -162,8 +164,8 @@ std::string Group::Late(const Slot& slot, int member, const Operation& op) const
       missing.push_back(WhoAndWhat(other));
     }
   }
-  return absl::StrFormat("%s.%s seq=%d on rank %d of %d waited %.3g s; missing: %s", name_, orthant::Describe(op),
-                         op.sequence, member, size(), world_->timeout_seconds(),
+  return absl::StrFormat("%s.%s seq=%d on rank %d of %d waited %.3g s; missing: %s", name_,
+                         orthant::Describe(op), op.sequence, member, size(), world_->timeout_seconds(),
                          absl::StrJoin(missing, ", "));
 }
 

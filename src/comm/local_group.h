@@ -1,6 +1,7 @@
 // One group of a local world: the table on which its members publish collectives, and the work that follows.
-// A collective is ready when all members have published it; whoever waits for it then does pieces of the work, for
-// all members alike, so that a rank that computes meanwhile is not waited for (only its publication is).
+// A collective is ready when all members have published it; whoever waits for it then does pieces of the
+// work, for all members alike, so that a rank that computes meanwhile is not waited for (only its publication
+// is).
 #pragma once
 
 #include <atomic>
@@ -28,8 +29,8 @@ struct alignas(64) Published {
   Label label;
 };
 
-// The states of a collective, in a WaitWord. Only kGathering can turn into kFailed: once ready, nothing is left to
-// wait for but memory being copied, and no buffer is let go of while a peer works on it.
+// The states of a collective, in a WaitWord. Only kGathering can turn into kFailed: once ready, nothing is
+// left to wait for but memory being copied, and no buffer is let go of while a peer works on it.
 enum SlotState : uint32_t { kGathering = 0, kReady = 1, kComplete = 2, kFailed = 3 };
 
 struct Slot {
@@ -89,8 +90,8 @@ class Group {
 
   // Puts the collective on the table. `op` must stay where it is until Complete has returned or thrown.
   Place Publish(Cursor* cursor, int member, const Operation& op);
-  // Waits for the others, works, and leaves. Throws CommError when the members disagree, the deadline passes or
-  // the world ends; the member's buffers are then no longer used by anyone.
+  // Waits for the others, works, and leaves. Throws CommError when the members disagree, the deadline passes
+  // or the world ends; the member's buffers are then no longer used by anyone.
   void Complete(const Place& place, int member, const Operation& op);
 
   // The subgroup that its members name alike; the last member to ask releases the entry.

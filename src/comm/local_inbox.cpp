@@ -20,9 +20,8 @@ void Transfer(Message* send, Message* receive) {
   const Operation& to = receive->op;
   if (from.count != to.count || from.dtype != to.dtype) {
     // Each end's `peer` is the other end's rank.
-    const std::string error =
-        absl::StrFormat("rank %d calls %s to rank %d, which calls %s", to.peer, Describe(from), from.peer,
-                        Describe(to));
+    const std::string error = absl::StrFormat("rank %d calls %s to rank %d, which calls %s", to.peer,
+                                              Describe(from), from.peer, Describe(to));
     send->error = error;
     receive->error = error;
     Finish(send, MessageState::kFailed);

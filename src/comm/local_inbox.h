@@ -35,9 +35,9 @@ class Inbox {
   explicit Inbox(int senders) : channels_(senders) {}
   ~Inbox();
 
-  // Small sends return done, with the content set aside. Others are matched at once (the content is copied here) or
-  // queued until their match comes. `message` must stay where it is until it is no longer pending.
-  void Put(Message* message, int from);  // a send by rank `from` to this inbox
+  // Small sends return done, with the content set aside. Others are matched at once (the content is copied
+  // here) or queued until their match comes. `message` must stay where it is until it is no longer pending.
+  void Put(Message* message, int from);   // a send by rank `from` to this inbox
   void Take(Message* message, int from);  // a receive by this inbox's owner
   // Takes a pending message back; false: it has been matched and is done or about to be.
   bool Cancel(Message* message, int from);

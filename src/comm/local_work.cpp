@@ -1,4 +1,5 @@
-// The arithmetic of the local collectives. A piece of work names no rank that must do it: any waiting member may.
+// The arithmetic of the local collectives. A piece of work names no rank that must do it: any waiting member
+// may.
 #include <algorithm>
 #include <cstring>
 
@@ -16,9 +17,13 @@ constexpr int64_t kSmallestPart = 16 << 10;  // below this a piece costs more to
 using Pointers = absl::InlinedVector<const void*, 64>;
 using Targets = absl::InlinedVector<void*, 64>;
 
-const Operation& First(const Slot& slot) { return *slot.members[0].operation; }
+const Operation& First(const Slot& slot) {
+  return *slot.members[0].operation;
+}
 
-bool Reduces(OpKind kind) { return kind == OpKind::kAllReduce || kind == OpKind::kReduce; }
+bool Reduces(OpKind kind) {
+  return kind == OpKind::kAllReduce || kind == OpKind::kReduce;
+}
 
 struct Copy {
   std::byte* to = nullptr;
@@ -35,14 +40,16 @@ Copy CopyOf(const Slot& slot, const Operation& op, int to, int from) {
     case OpKind::kBroadcast:
       if (from != op.peer || to == op.peer) return {};
       return {receiver.output, sender.input, op.count};
-    case OpKind::kAllGather: return {receiver.output + from * share, sender.input, op.count};
+    case OpKind::kAllGather:
+      return {receiver.output + from * share, sender.input, op.count};
     case OpKind::kGather:
       if (to != op.peer) return {};
       return {receiver.output + from * share, sender.input, op.count};
     case OpKind::kScatter:
       if (from != op.peer) return {};
       return {receiver.output, sender.input + to * share, op.count};
-    case OpKind::kAllToAll: return {receiver.output + from * share, sender.input + to * share, op.count};
+    case OpKind::kAllToAll:
+      return {receiver.output + from * share, sender.input + to * share, op.count};
     case OpKind::kAllToAllSplit: {
       const std::vector<int64_t>& sends = *sender.operation->input_counts;
       const std::vector<int64_t>& receives = *receiver.operation->output_counts;
@@ -52,7 +59,8 @@ Copy CopyOf(const Slot& slot, const Operation& op, int to, int from) {
       for (int i = 0; i < from; ++i) out += receives[i];
       return {receiver.output + out * op.element_size(), sender.input + in * op.element_size(), sends[to]};
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 
@@ -95,7 +103,8 @@ void ReducePart(const Slot& slot, const Operation& op, int members, int64_t part
              static_cast<int>(targets.size()), begin, end);
 }
 
-void ReduceScatterPart(const Slot& slot, const Operation& op, int members, int to, int64_t part, int64_t parts) {
+void ReduceScatterPart(const Slot& slot, const Operation& op, int members, int to, int64_t part,
+                       int64_t parts) {
   const int64_t piece = PieceElements(op.count, parts);
   const int64_t begin = std::min(op.count, part * piece);
   const int64_t end = std::min(op.count, begin + piece);
@@ -112,13 +121,19 @@ int64_t EagerBytes(const Operation& op, int members, int member) {
     case OpKind::kAllReduce:
     case OpKind::kReduce:
     case OpKind::kAllGather:
-    case OpKind::kGather: return share;
+    case OpKind::kGather:
+      return share;
     case OpKind::kReduceScatter:
-    case OpKind::kAllToAll: return members * share;
-    case OpKind::kBroadcast: return member < 0 || member == op.peer ? share : 0;
-    case OpKind::kScatter: return member < 0 || member == op.peer ? members * share : 0;
-    case OpKind::kBarrier: return 0;
-    default: return -1;  // all_to_all_split: the members cannot know each other's sizes beforehand
+    case OpKind::kAllToAll:
+      return members * share;
+    case OpKind::kBroadcast:
+      return member < 0 || member == op.peer ? share : 0;
+    case OpKind::kScatter:
+      return member < 0 || member == op.peer ? members * share : 0;
+    case OpKind::kBarrier:
+      return 0;
+    default:
+      return -1;  // all_to_all_split: the members cannot know each other's sizes beforehand
   }
 }
 
@@ -166,9 +181,12 @@ void RunEager(const Slot& slot, int members, int member) {
       if (member != op.peer) return;
       [[fallthrough]];
     case OpKind::kAllReduce:
-      return ReduceInto(op.dtype, op.reduce, Inputs(slot, members, 0).data(), members, &target, 1, 0, op.count);
-    case OpKind::kReduceScatter: return ReduceScatterPart(slot, op, members, member, 0, 1);
-    default: return CopyPart(slot, op, members, member, 0, 1);
+      return ReduceInto(op.dtype, op.reduce, Inputs(slot, members, 0).data(), members, &target, 1, 0,
+                        op.count);
+    case OpKind::kReduceScatter:
+      return ReduceScatterPart(slot, op, members, member, 0, 1);
+    default:
+      return CopyPart(slot, op, members, member, 0, 1);
   }
 }
 

@@ -1,4 +1,5 @@
-// What all ranks of a local world share: the deadline, the verdict that ends it, recorders and parking places.
+// What all ranks of a local world share: the deadline, the verdict that ends it, recorders and parking
+// places.
 #pragma once
 
 #include <atomic>

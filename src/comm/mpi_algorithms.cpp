@@ -1,5 +1,6 @@
-// The collectives as sequences of nonblocking MPI calls. Measured on OpenMPI 4.1: an all-to-all followed by a local
-// sum is several times quicker than its reduce-scatter, and it lets us add in rank order, as `local` does.
+// The collectives as sequences of nonblocking MPI calls. Measured on OpenMPI 4.1: an all-to-all followed by a
+// local sum is several times quicker than its reduce-scatter, and it lets us add in rank order, as `local`
+// does.
 #include <algorithm>
 #include <cstring>
 
@@ -13,7 +14,8 @@ namespace {
 
 constexpr int kMessageTag = 0;
 constexpr int kSplitTag = 1;
-// Up to this many bytes arriving at a rank, everyone fetches everything and adds it all: one exchange, not two.
+// Up to this many bytes arriving at a rank, everyone fetches everything and adds it all: one exchange, not
+// two.
 constexpr int64_t kGatherAllBytes = 64 << 10;
 // Bytes of scratch memory that a large reduction works in.
 constexpr int64_t kReducePiece = 16 << 20;
@@ -35,13 +37,15 @@ MPI_Request* NewRequest(Transfer* t) {
   return &t->requests.back();
 }
 
-// A type of `count` elements that repeats every `stride` elements: one piece of each rank's share of a large buffer.
+// A type of `count` elements that repeats every `stride` elements: one piece of each rank's share of a large
+// buffer.
 MPI_Datatype Strided(Transfer* t, int64_t count, int64_t stride) {
   const int64_t size = t->op.element_size();
   MPI_Datatype piece = MPI_DATATYPE_NULL;
   MPI_Datatype strided = MPI_DATATYPE_NULL;
   Check(MPI_Type_contiguous(static_cast<int>(count), ElementType(size), &piece), "MPI_Type_contiguous");
-  Check(MPI_Type_create_resized(piece, 0, static_cast<MPI_Aint>(stride * size), &strided), "MPI_Type_create_resized");
+  Check(MPI_Type_create_resized(piece, 0, static_cast<MPI_Aint>(stride * size), &strided),
+        "MPI_Type_create_resized");
   Check(MPI_Type_free(&piece), "MPI_Type_free");
   Check(MPI_Type_commit(&strided), "MPI_Type_commit");
   t->types.push_back(strided);
@@ -51,7 +55,8 @@ MPI_Datatype Strided(Transfer* t, int64_t count, int64_t stride) {
 // Adds the scratch memory's `members` buffers of `count` elements in rank order.
 void SumScratch(Channel* c, Transfer* t, int64_t count, std::byte* target) {
   absl::InlinedVector<const void*, 64> sources(c->size);
-  for (int rank = 0; rank < c->size; ++rank) sources[rank] = c->scratch.data() + rank * count * t->op.element_size();
+  for (int rank = 0; rank < c->size; ++rank)
+    sources[rank] = c->scratch.data() + rank * count * t->op.element_size();
   void* targets = target;
   ReduceInto(t->op.dtype, t->op.reduce, sources.data(), c->size, &targets, 1, 0, count);
 }
@@ -76,9 +81,10 @@ bool PostSmallReduce(Channel* c, Transfer* t) {
     const MPI_Datatype type = ElementType(t->op.element_size());
     const int count = static_cast<int>(t->op.count);
     std::byte* scratch = c->Scratch(c->size * t->op.count * t->op.element_size());
-    Check(all ? MPI_Iallgather(t->op.input, count, type, scratch, count, type, c->comm, NewRequest(t))
-              : MPI_Igather(t->op.input, count, type, scratch, count, type, t->op.peer, c->comm, NewRequest(t)),
-          "MPI_Iallgather");
+    Check(
+        all ? MPI_Iallgather(t->op.input, count, type, scratch, count, type, c->comm, NewRequest(t))
+            : MPI_Igather(t->op.input, count, type, scratch, count, type, t->op.peer, c->comm, NewRequest(t)),
+        "MPI_Iallgather");
     return true;
   }
   if (mine) SumScratch(c, t, t->op.count, static_cast<std::byte*>(t->op.output));
@@ -107,8 +113,8 @@ bool PostLargeReduce(Channel* c, Transfer* t) {
       t->counts[n + rank] = static_cast<int>(own);
       t->offsets[n + rank] = static_cast<int>(static_cast<int64_t>(rank) * own);
     }
-    Check(MPI_Ialltoallv(In(*t, t->begin), t->counts.data(), t->offsets.data(), type, scratch, t->counts.data() + n,
-                         t->offsets.data() + n, type, c->comm, NewRequest(t)),
+    Check(MPI_Ialltoallv(In(*t, t->begin), t->counts.data(), t->offsets.data(), type, scratch,
+                         t->counts.data() + n, t->offsets.data() + n, type, c->comm, NewRequest(t)),
           "MPI_Ialltoallv");
     t->stage = 1;
     return true;
@@ -128,9 +134,10 @@ bool PostLargeReduce(Channel* c, Transfer* t) {
   const bool root = c->rank == t->op.peer;
   std::byte* sum = root ? slice : c->scratch.data();
   SumScratch(c, t, own, sum);
-  Check(root ? MPI_Igatherv(MPI_IN_PLACE, 0, type, piece, t->counts.data(), t->offsets.data(), type, t->op.peer,
-                            c->comm, NewRequest(t))
-             : MPI_Igatherv(sum, own, type, nullptr, nullptr, nullptr, type, t->op.peer, c->comm, NewRequest(t)),
+  Check(root ? MPI_Igatherv(MPI_IN_PLACE, 0, type, piece, t->counts.data(), t->offsets.data(), type,
+                            t->op.peer, c->comm, NewRequest(t))
+             : MPI_Igatherv(sum, own, type, nullptr, nullptr, nullptr, type, t->op.peer, c->comm,
+                            NewRequest(t)),
         "MPI_Igatherv");
   return true;
 }
@@ -142,14 +149,14 @@ bool PostReduceScatter(Channel* c, Transfer* t) {
   }
   t->stage = 1;
   if (t->begin == t->op.count) return false;
-  const int64_t limit = std::max<int64_t>(
-      1, std::min(c->max_count, kReducePiece / t->op.element_size()) / c->size);
+  const int64_t limit =
+      std::max<int64_t>(1, std::min(c->max_count, kReducePiece / t->op.element_size()) / c->size);
   t->end = std::min(t->op.count, t->begin + limit);
   const int64_t count = t->end - t->begin;
   const MPI_Datatype type = ElementType(t->op.element_size());
   std::byte* scratch = c->Scratch(c->size * count * t->op.element_size());
-  Check(MPI_Ialltoall(In(*t, t->begin), 1, Strided(t, count, t->op.count), scratch, static_cast<int>(count), type,
-                      c->comm, NewRequest(t)),
+  Check(MPI_Ialltoall(In(*t, t->begin), 1, Strided(t, count, t->op.count), scratch, static_cast<int>(count),
+                      type, c->comm, NewRequest(t)),
         "MPI_Ialltoall");
   return true;
 }
@@ -176,8 +183,8 @@ bool PostMove(Channel* c, Transfer* t) {
       return true;
     case OpKind::kAllGather: {
       const bool in_place = t->op.input == Out(*t, c->rank * t->op.count);
-      Check(MPI_Iallgather(in_place ? MPI_IN_PLACE : static_cast<const void*>(in), share, type, out, blocks, block,
-                           c->comm, NewRequest(t)),
+      Check(MPI_Iallgather(in_place ? MPI_IN_PLACE : static_cast<const void*>(in), share, type, out, blocks,
+                           block, c->comm, NewRequest(t)),
             "MPI_Iallgather");
       return true;
     }
@@ -240,9 +247,11 @@ bool PostNext(Channel* c, Transfer* t) {
     case OpKind::kReduce:
       if (t->op.count == 0) return false;
       return arriving <= kGatherAllBytes && t->op.count * c->size <= c->max_count ? PostSmallReduce(c, t)
-                                                                                 : PostLargeReduce(c, t);
-    case OpKind::kReduceScatter: return PostReduceScatter(c, t);
-    case OpKind::kAllToAllSplit: return PostSplit(c, t);
+                                                                                  : PostLargeReduce(c, t);
+    case OpKind::kReduceScatter:
+      return PostReduceScatter(c, t);
+    case OpKind::kAllToAllSplit:
+      return PostSplit(c, t);
     case OpKind::kSend:
     case OpKind::kRecv:
       if (t->stage++ > 0) return false;
@@ -252,7 +261,8 @@ bool PostNext(Channel* c, Transfer* t) {
       if (t->stage++ > 0) return false;
       Check(MPI_Ibarrier(c->comm, NewRequest(t)), "MPI_Ibarrier");
       return true;
-    default: return PostMove(c, t);
+    default:
+      return PostMove(c, t);
   }
 }
 

@@ -30,8 +30,8 @@ void Fill(Transfer* transfer, const Operation& op, const at::Tensor& output, con
   transfer->op.output_counts = &transfer->output_counts;
 }
 
-// Waits, and throws what went wrong. After a missed deadline the transfer stays with the engine, which keeps its
-// memory: MPI cannot take an operation back, and the job is about to end.
+// Waits, and throws what went wrong. After a missed deadline the transfer stays with the engine, which keeps
+// its memory: MPI cannot take an operation back, and the job is about to end.
 void Await(Engine* engine, const Transfer& transfer, const Channel& channel, const std::string& group,
            double timeout_seconds) {
   if (!engine->WaitFor(transfer, timeout_seconds)) {
@@ -46,8 +46,9 @@ void Await(Engine* engine, const Transfer& transfer, const Channel& channel, con
 
 class Pending : public Work::State {
  public:
-  Pending(std::shared_ptr<Engine> engine, std::shared_ptr<Channel> channel, std::shared_ptr<Transfer> transfer,
-          std::string group, double timeout_seconds, std::shared_ptr<FlightRecorder> recorder)
+  Pending(std::shared_ptr<Engine> engine, std::shared_ptr<Channel> channel,
+          std::shared_ptr<Transfer> transfer, std::string group, double timeout_seconds,
+          std::shared_ptr<FlightRecorder> recorder)
       : engine_(std::move(engine)),
         channel_(std::move(channel)),
         transfer_(std::move(transfer)),
@@ -115,8 +116,8 @@ Work MpiCommunicator::DoAsync(const Operation& op, const at::Tensor& output, con
   Fill(transfer.get(), op, output, input);
   engine_->Submit(channel_, transfer, /*background=*/true);
   flight_recorder()->Mark(op.ticket, FlightState::kStarted);
-  return Work(std::make_shared<Pending>(engine_, channel_, std::move(transfer), name(), options_.timeout_seconds,
-                                        flight_recorder()));
+  return Work(std::make_shared<Pending>(engine_, channel_, std::move(transfer), name(),
+                                        options_.timeout_seconds, flight_recorder()));
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::Subgroup(const std::vector<int>& members, std::string name) {
@@ -129,7 +130,8 @@ std::unique_ptr<Communicator> MpiCommunicator::Subgroup(const std::vector<int>& 
   // Members alone take part; the tag tells creations apart that overlap in time.
   uint32_t tag = 2166136261u;
   for (const char letter : name) tag = (tag ^ static_cast<unsigned char>(letter)) * 16777619u;
-  Check(MPI_Comm_create_group(channel_->comm, part, static_cast<int>(tag & 0x7fffu), &comm), "MPI_Comm_create_group");
+  Check(MPI_Comm_create_group(channel_->comm, part, static_cast<int>(tag & 0x7fffu), &comm),
+        "MPI_Comm_create_group");
   MPI_Group_free(&part);
   MPI_Group_free(&whole);
   return std::make_unique<MpiCommunicator>(engine_, comm, std::move(name), options_, flight_recorder());

@@ -33,15 +33,14 @@ Channel::~Channel() {
 }
 
 std::byte* Channel::Scratch(int64_t bytes) {
-  if (static_cast<int64_t>(scratch.size()) < bytes) scratch = std::vector<std::byte>(static_cast<size_t>(bytes));
+  if (static_cast<int64_t>(scratch.size()) < bytes)
+    scratch = std::vector<std::byte>(static_cast<size_t>(bytes));
   return scratch.data();
 }
 
 Engine::~Engine() {
   stop_.store(true);
-  {
-    const std::lock_guard lock(mutex_);
-  }
+  { const std::lock_guard lock(mutex_); }
   work_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
@@ -171,7 +170,8 @@ bool Engine::Drain(double timeout_seconds) {
       Pass();
       if (active_.empty()) return true;
     }
-    if (std::chrono::steady_clock::now() - start >= std::chrono::duration<double>(timeout_seconds)) return false;
+    if (std::chrono::steady_clock::now() - start >= std::chrono::duration<double>(timeout_seconds))
+      return false;
     std::this_thread::yield();
   }
 }

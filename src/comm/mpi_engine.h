@@ -1,5 +1,6 @@
-// The engine that moves MPI operations on: queues of the communicators, a thread for asynchronous ones, and the
-// rule that whoever waits moves everything on itself, so that a waiting rank needs no hand-over between threads.
+// The engine that moves MPI operations on: queues of the communicators, a thread for asynchronous ones, and
+// the rule that whoever waits moves everything on itself, so that a waiting rank needs no hand-over between
+// threads.
 #pragma once
 
 #include <mpi.h>
@@ -42,7 +43,8 @@ struct Transfer {
   void Reset();
 };
 
-// A communicator's queues. Collectives run one after another in the order of issue; messages are posted at once.
+// A communicator's queues. Collectives run one after another in the order of issue; messages are posted at
+// once.
 struct Channel {
   MPI_Comm comm = MPI_COMM_NULL;
   int rank = 0;
@@ -63,7 +65,8 @@ class Engine {
   ~Engine();  // stops the thread
 
   // Queues the operation and posts what can be posted now. `background`: the thread shall move it on.
-  void Submit(const std::shared_ptr<Channel>& channel, const std::shared_ptr<Transfer>& transfer, bool background);
+  void Submit(const std::shared_ptr<Channel>& channel, const std::shared_ptr<Transfer>& transfer,
+              bool background);
   // Moves everything on until the transfer is done; false when the time has passed before.
   bool WaitFor(const Transfer& transfer, double timeout_seconds);
   // Waits until nothing is under way.
@@ -83,7 +86,8 @@ class Engine {
   std::thread thread_;
 };
 
-// mpi_algorithms.cpp: posts the next requests of the operation; false when there are none left. Throws CommError.
+// mpi_algorithms.cpp: posts the next requests of the operation; false when there are none left. Throws
+// CommError.
 bool PostNext(Channel* channel, Transfer* transfer);
 // Throws CommError with MPI's text.
 void Check(int code, const char* call);

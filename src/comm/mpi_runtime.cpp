@@ -33,17 +33,19 @@ bool MpiRuntime::UnderLauncher() {
 absl::StatusOr<std::unique_ptr<MpiRuntime>> MpiRuntime::Start(const MpiOptions& options) {
   int initialized = 0;
   MPI_Initialized(&initialized);
-  if (initialized != 0) return EnvironmentError("MPI is already running in this process: it can be started only once");
+  if (initialized != 0)
+    return EnvironmentError("MPI is already running in this process: it can be started only once");
   int provided = MPI_THREAD_SINGLE;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
-    return EnvironmentError("MPI_Init_thread failed: is the program run by the mpirun of the MPI it was built with?");
+    return EnvironmentError(
+        "MPI_Init_thread failed: is the program run by the mpirun of the MPI it was built with?");
   }
   if (provided < MPI_THREAD_MULTIPLE) {
     MPI_Finalize();
-    return EnvironmentError(
-        absl::StrFormat("this MPI grants thread level %d, but MPI_THREAD_MULTIPLE (%d) is needed: asynchronous "
-                        "operations run on a thread of their own",
-                        provided, MPI_THREAD_MULTIPLE));
+    return EnvironmentError(absl::StrFormat(
+        "this MPI grants thread level %d, but MPI_THREAD_MULTIPLE (%d) is needed: asynchronous "
+        "operations run on a thread of their own",
+        provided, MPI_THREAD_MULTIPLE));
   }
   return std::unique_ptr<MpiRuntime>(new MpiRuntime(options));
 }

@@ -14,39 +14,60 @@ std::string ToString(const Label& label) {
 
 const char* ToString(OpKind kind) {
   switch (kind) {
-    case OpKind::kAllReduce: return "all_reduce";
-    case OpKind::kReduce: return "reduce";
-    case OpKind::kBroadcast: return "broadcast";
-    case OpKind::kAllGather: return "all_gather";
-    case OpKind::kReduceScatter: return "reduce_scatter";
-    case OpKind::kAllToAll: return "all_to_all";
-    case OpKind::kAllToAllSplit: return "all_to_all_split";
-    case OpKind::kScatter: return "scatter";
-    case OpKind::kGather: return "gather";
-    case OpKind::kSend: return "send";
-    case OpKind::kRecv: return "recv";
-    case OpKind::kBarrier: return "barrier";
+    case OpKind::kAllReduce:
+      return "all_reduce";
+    case OpKind::kReduce:
+      return "reduce";
+    case OpKind::kBroadcast:
+      return "broadcast";
+    case OpKind::kAllGather:
+      return "all_gather";
+    case OpKind::kReduceScatter:
+      return "reduce_scatter";
+    case OpKind::kAllToAll:
+      return "all_to_all";
+    case OpKind::kAllToAllSplit:
+      return "all_to_all_split";
+    case OpKind::kScatter:
+      return "scatter";
+    case OpKind::kGather:
+      return "gather";
+    case OpKind::kSend:
+      return "send";
+    case OpKind::kRecv:
+      return "recv";
+    case OpKind::kBarrier:
+      return "barrier";
   }
   return "?";
 }
 
 const char* ToString(ReduceOp op) {
   switch (op) {
-    case ReduceOp::kSum: return "sum";
-    case ReduceOp::kMax: return "max";
-    case ReduceOp::kMin: return "min";
+    case ReduceOp::kSum:
+      return "sum";
+    case ReduceOp::kMax:
+      return "max";
+    case ReduceOp::kMin:
+      return "min";
   }
   return "?";
 }
 
 std::string DtypeName(c10::ScalarType dtype) {
   switch (dtype) {
-    case c10::ScalarType::Double: return "fp64";
-    case c10::ScalarType::Float: return "fp32";
-    case c10::ScalarType::BFloat16: return "bf16";
-    case c10::ScalarType::Half: return "fp16";
-    case c10::ScalarType::Long: return "int64";
-    default: return c10::toString(dtype);
+    case c10::ScalarType::Double:
+      return "fp64";
+    case c10::ScalarType::Float:
+      return "fp32";
+    case c10::ScalarType::BFloat16:
+      return "bf16";
+    case c10::ScalarType::Half:
+      return "fp16";
+    case c10::ScalarType::Long:
+      return "int64";
+    default:
+      return c10::toString(dtype);
   }
 }
 

@@ -8,7 +8,8 @@
 #include "c10/util/BFloat16.h"
 #include "c10/util/Half.h"
 
-// The loops below are bound by memory when they vectorise and by arithmetic when they do not; -O2 leaves them scalar.
+// The loops below are bound by memory when they vectorise and by arithmetic when they do not; -O2 leaves them
+// scalar.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -73,8 +74,8 @@ void PairInPlace(T* __restrict a, T* __restrict b, int64_t begin, int64_t end) {
 }
 
 template <ReduceOp op, typename T>
-void Blocks(const void* const* sources, int source_count, void* const* targets, int target_count, int64_t begin,
-            int64_t end) {
+void Blocks(const void* const* sources, int source_count, void* const* targets, int target_count,
+            int64_t begin, int64_t end) {
   using W = typename Wide<T>::Type;
   if (source_count == 2 && target_count == 2 && sources[0] == targets[0] && sources[1] == targets[1]) {
     return PairInPlace<op>(static_cast<T*>(targets[0]), static_cast<T*>(targets[1]), begin, end);
@@ -121,12 +122,18 @@ void ReduceInto(c10::ScalarType dtype, ReduceOp op, const void* const* sources, 
     ByOp<decltype(zero)>(op, sources, source_count, targets, target_count, begin, end);
   };
   switch (dtype) {
-    case c10::ScalarType::Double: return run(double{});
-    case c10::ScalarType::Float: return run(float{});
-    case c10::ScalarType::BFloat16: return run(c10::BFloat16{});
-    case c10::ScalarType::Half: return run(c10::Half{});
-    case c10::ScalarType::Long: return run(int64_t{});
-    default: break;  // Communicator admits no other
+    case c10::ScalarType::Double:
+      return run(double{});
+    case c10::ScalarType::Float:
+      return run(float{});
+    case c10::ScalarType::BFloat16:
+      return run(c10::BFloat16{});
+    case c10::ScalarType::Half:
+      return run(c10::Half{});
+    case c10::ScalarType::Long:
+      return run(int64_t{});
+    default:
+      break;  // Communicator admits no other
   }
 }
 

@@ -1,5 +1,5 @@
-// GoogleTest under mpirun: every process runs every test; the failures of all are merged at the end of each test and
-// printed by rank 0; a watchdog ends the job when a test hangs.
+// GoogleTest under mpirun: every process runs every test; the failures of all are merged at the end of each
+// test and printed by rank 0; a watchdog ends the job when a test hangs.
 #include <gtest/gtest.h>
 #include <mpi.h>
 
@@ -87,7 +87,8 @@ class Merge : public ::testing::EmptyTestEventListener {
     MPI_Gatherv(own.data(), length, MPI_CHAR, all.data(), lengths.data(), offsets.data(), MPI_CHAR, 0,
                 MPI_COMM_WORLD);
     for (int i = 0; i < size; ++i) {
-      // Every process's result must be a failure, or their exit codes would differ. Rank 0 has printed its own.
+      // Every process's result must be a failure, or their exit codes would differ. Rank 0 has printed its
+      // own.
       if (lengths[i] == 0 || i == rank) continue;
       ADD_FAILURE() << "on process " << i << ":\n" << (rank == 0 ? all.substr(offsets[i], lengths[i]) : "");
     }
@@ -126,8 +127,12 @@ int RunTests(int argc, char** argv) {
 
 }  // namespace
 
-MpiRuntime& TestRuntime() { return *g_runtime; }
-Communicator& TestWorld() { return *g_world; }
+MpiRuntime& TestRuntime() {
+  return *g_runtime;
+}
+Communicator& TestWorld() {
+  return *g_world;
+}
 
 void AbortTests(const std::string& text) {
   std::fprintf(stderr, "process %d of %d: %s\n", g_runtime->rank(), g_runtime->size(), text.c_str());
@@ -136,4 +141,6 @@ void AbortTests(const std::string& text) {
 
 }  // namespace orthant::testing
 
-int main(int argc, char** argv) { return orthant::testing::RunTests(argc, argv); }
+int main(int argc, char** argv) {
+  return orthant::testing::RunTests(argc, argv);
+}

@@ -4,7 +4,7 @@ set -eu
 np=$1
 shift
 # OpenMPI keeps sockets below TMPDIR, whose path must stay short; containers without ptrace cannot copy across processes.
-TMPDIR=$(mktemp -d "/tmp/omXXXXXX")
+TMPDIR=$(env -u TMPDIR mktemp -d)
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT INT TERM
 export OMP_NUM_THREADS=1
@@ -15,7 +15,7 @@ export OMPI_MCA_btl_vader_single_copy_mechanism
 set -- -n "$np" --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 "$@"
 # Other MPIs know none of OpenMPI's options.
 if ! mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
-  shift 7
+  shift 8
   set -- -n "$np" "$@"
 fi
 mpirun "$@"

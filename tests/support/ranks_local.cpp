@@ -6,15 +6,17 @@
 
 namespace orthant::testing {
 
-int MaxRanks() { return 64; }
+int MaxRanks() {
+  return 64;
+}
 
 void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
   LocalOptions options;
   options.timeout_seconds = 120;
   try {
     RunLocal(n, options, [&body](Communicator& world) {
-      const ::testing::ScopedTrace trace(__FILE__, __LINE__,
-                                         ::testing::Message() << "rank " << world.rank() << " of " << world.size());
+      const ::testing::ScopedTrace trace(
+          __FILE__, __LINE__, ::testing::Message() << "rank " << world.rank() << " of " << world.size());
       body(world);
     });
   } catch (const std::exception& error) {

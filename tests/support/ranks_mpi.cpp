@@ -12,8 +12,8 @@
 namespace orthant::testing {
 namespace {
 
-// Meets the other ranks of this RunRanks, on a communicator that the body never used. When one rank has thrown, the
-// others may hang in an operation with it: then its text is printed and the job ends.
+// Meets the other ranks of this RunRanks, on a communicator that the body never used. When one rank has
+// thrown, the others may hang in an operation with it: then its text is printed and the job ends.
 void Meet(int n, const std::string& thrown) {
   MPI_Group whole = MPI_GROUP_NULL;
   MPI_Group part = MPI_GROUP_NULL;
@@ -38,11 +38,15 @@ void Meet(int n, const std::string& thrown) {
   if (!thrown.empty()) AbortTests("threw: " + thrown);
 }
 
-void Skip(int n) { GTEST_SKIP() << "skipped: needs " << n << " ranks, here are " << MaxRanks(); }
+void Skip(int n) {
+  GTEST_SKIP() << "skipped: needs " << n << " ranks, here are " << MaxRanks();
+}
 
 }  // namespace
 
-int MaxRanks() { return TestRuntime().size(); }
+int MaxRanks() {
+  return TestRuntime().size();
+}
 
 void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
   if (n > MaxRanks()) return Skip(n);
@@ -52,8 +56,8 @@ void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
   std::string thrown;
   try {
     const std::unique_ptr<Communicator> world = TestWorld().Subgroup(members, "world");
-    const ::testing::ScopedTrace trace(__FILE__, __LINE__,
-                                       ::testing::Message() << "rank " << world->rank() << " of " << world->size());
+    const ::testing::ScopedTrace trace(
+        __FILE__, __LINE__, ::testing::Message() << "rank " << world->rank() << " of " << world->size());
     body(*world);
   } catch (const std::exception& error) {
     thrown = error.what();

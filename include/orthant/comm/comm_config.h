@@ -1,4 +1,5 @@
-// The `comm` section of the configuration: which backend carries the ranks, and how long an operation may take.
+// The `comm` section of the configuration: which backend carries the ranks, and how long an operation may
+// take.
 #pragma once
 
 #include <string>

@@ -22,9 +22,9 @@ class CommError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Handle of an asynchronous operation. The buffers must stay untouched until Wait() returns; the operation keeps
-// their memory alive. Dropping the last copy of an unfinished collective waits for it.
-// Copies share the operation. A default-made Work is complete. Not thread-safe: one owner thread.
+// Handle of an asynchronous operation. The buffers must stay untouched until Wait() returns; the operation
+// keeps their memory alive. Dropping the last copy of an unfinished collective waits for it. Copies share the
+// operation. A default-made Work is complete. Not thread-safe: one owner thread.
 class Work {
  public:
   class State {
@@ -43,16 +43,16 @@ class Work {
 };
 
 // A group of ranks, seen from one of them. One object per (rank, group); used by that rank's thread alone.
-// Tensors are contiguous; sizes are in elements. In every operation all members pass the same sizes, dtype, op
-// and root, in the same order. An operation on a group of one rank is a copy or nothing.
+// Tensors are contiguous; sizes are in elements. In every operation all members pass the same sizes, dtype,
+// op and root, in the same order. An operation on a group of one rank is a copy or nothing.
 class Communicator {
  public:
   virtual ~Communicator() = default;
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  int rank() const { return rank_; }                // 0 .. size-1, within this group
-  int size() const { return size_; }                // members
+  int rank() const { return rank_; }                 // 0 .. size-1, within this group
+  int size() const { return size_; }                 // members
   const std::string& name() const { return name_; }  // "tensor", "data", "world", ...
 
   // In place. The result has the same bits on every rank; summands are added in rank order in fp64 and fp32,
@@ -75,8 +75,8 @@ class Communicator {
   void AllToAll(const at::Tensor& output, const at::Tensor& input, Label label);
   Work AllToAllAsync(const at::Tensor& output, const at::Tensor& input, Label label);
   // Split form: counts are elements per peer; sum(input_counts) == input.numel(), likewise output.
-  void AllToAllSplit(const at::Tensor& output, const std::vector<int64_t>& output_counts, const at::Tensor& input,
-                     const std::vector<int64_t>& input_counts, Label label);
+  void AllToAllSplit(const at::Tensor& output, const std::vector<int64_t>& output_counts,
+                     const at::Tensor& input, const std::vector<int64_t>& input_counts, Label label);
   Work AllToAllSplitAsync(const at::Tensor& output, const std::vector<int64_t>& output_counts,
                           const at::Tensor& input, const std::vector<int64_t>& input_counts, Label label);
   // `input` (root only, else undefined): size() * output.numel().
@@ -98,8 +98,9 @@ class Communicator {
 
   // Bytes this rank has sent to other ranks through this communicator, by the textbook algorithm of each
   // operation (ring all-reduce: 2 (n-1)/n of the tensor), so that backends can be compared.
-  // Of n ranks and a share of B bytes: reduce_scatter, all_gather, all_to_all (n-1) B; broadcast and reduce as a
-  // pipelined chain (B from all but its last rank); scatter (n-1) B at the root; gather B elsewhere; barrier 0.
+  // Of n ranks and a share of B bytes: reduce_scatter, all_gather, all_to_all (n-1) B; broadcast and reduce
+  // as a pipelined chain (B from all but its last rank); scatter (n-1) B at the root; gather B elsewhere;
+  // barrier 0.
   int64_t bytes_sent() const { return bytes_sent_; }
 
   // This rank's recorder, shared by all its groups. Another thread may read it.
@@ -108,13 +109,14 @@ class Communicator {
  protected:
   Communicator(int rank, int size, std::string name, std::shared_ptr<FlightRecorder> recorder);
 
-  // Carry out one checked operation on a group of more than one rank. `output` and `input` own the memory that
-  // `op` points to (undefined where it has none). Do throws CommError; DoAsync's Work does. An asynchronous
-  // operation is marked done or failed in the recorder by the backend.
+  // Carry out one checked operation on a group of more than one rank. `output` and `input` own the memory
+  // that `op` points to (undefined where it has none). Do throws CommError; DoAsync's Work does. An
+  // asynchronous operation is marked done or failed in the recorder by the backend.
   virtual void Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
   virtual Work DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
 
-  // This rank's place in `members`; throws CommError when they are not ascending ranks of this group that hold it.
+  // This rank's place in `members`; throws CommError when they are not ascending ranks of this group that
+  // hold it.
   int CheckMembers(const std::vector<int>& members, const std::string& subgroup) const;
 
  private:
@@ -126,9 +128,10 @@ class Communicator {
   // Make the checked operation; throw CommError naming label and values when an argument breaks a rule.
   Operation InPlace(OpKind kind, const at::Tensor& tensor, ReduceOp reduce, int root, Label label) const;
   Operation Sliced(OpKind kind, const at::Tensor& output, const at::Tensor& input, Label label) const;
-  Operation Split(const at::Tensor& output, const std::vector<int64_t>& output_counts, const at::Tensor& input,
-                  const std::vector<int64_t>& input_counts, Label label) const;
-  Operation Rooted(OpKind kind, const at::Tensor& output, const at::Tensor& input, int root, Label label) const;
+  Operation Split(const at::Tensor& output, const std::vector<int64_t>& output_counts,
+                  const at::Tensor& input, const std::vector<int64_t>& input_counts, Label label) const;
+  Operation Rooted(OpKind kind, const at::Tensor& output, const at::Tensor& input, int root,
+                   Label label) const;
   Operation PointToPoint(OpKind kind, const at::Tensor& tensor, int peer, Label label) const;
   void CheckTensor(OpKind kind, const char* which, const at::Tensor& tensor, Label label) const;
   void CheckRoot(OpKind kind, int root, Label label) const;

@@ -36,12 +36,12 @@ class LocalWorld {
 
 struct LocalOptions {
   double timeout_seconds = 600.0;
-  int threads_per_rank = 1;          // what at::set_num_threads is given on each rank
-  bool caller_is_rank_zero = true;   // false: the caller only waits
+  int threads_per_rank = 1;         // what at::set_num_threads is given on each rank
+  bool caller_is_rank_zero = true;  // false: the caller only waits
 };
 
-// Runs body(world) on n ranks and returns when all have ended. When one rank throws, the others' waits end with
-// CommError; then the first error that is not such a consequence is rethrown here, as it was thrown.
+// Runs body(world) on n ranks and returns when all have ended. When one rank throws, the others' waits end
+// with CommError; then the first error that is not such a consequence is rethrown here, as it was thrown.
 void RunLocal(int ranks, const LocalOptions& options, const std::function<void(Communicator& world)>& body);
 
 }  // namespace orthant

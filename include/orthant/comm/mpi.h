@@ -1,5 +1,5 @@
-// The `mpi` backend: ranks are processes, tensors lie in main memory. Sums are taken in rank order, as in `local`.
-// Nonblocking MPI makes no progress by itself, so asynchronous work runs on one thread per process.
+// The `mpi` backend: ranks are processes, tensors lie in main memory. Sums are taken in rank order, as in
+// `local`. Nonblocking MPI makes no progress by itself, so asynchronous work runs on one thread per process.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct MpiOptions {
   int64_t max_count = int64_t{1} << 30;
 };
 
-// MPI between Init and Finalize. One per process, made and destroyed by the main thread; its communicators must be
-// gone before it is.
+// MPI between Init and Finalize. One per process, made and destroyed by the main thread; its communicators
+// must be gone before it is.
 class MpiRuntime {
  public:
   // Whether a launcher (mpirun, mpiexec, srun with several tasks) started this process, by its environment.
@@ -31,7 +31,8 @@ class MpiRuntime {
   // EnvironmentError when MPI cannot start or does not support several threads.
   static absl::StatusOr<std::unique_ptr<MpiRuntime>> Start(const MpiOptions& options = {});
 
-  // Finalises. Destroyed by an exception it aborts the job instead: MPI_Finalize would wait for ever for the others.
+  // Finalises. Destroyed by an exception it aborts the job instead: MPI_Finalize would wait for ever for the
+  // others.
   ~MpiRuntime();
   MpiRuntime(const MpiRuntime&) = delete;
   MpiRuntime& operator=(const MpiRuntime&) = delete;

@@ -28,8 +28,8 @@ enum class OpKind : uint8_t {
   kBarrier,
 };
 
-const char* ToString(OpKind kind);    // "all_reduce"
-const char* ToString(ReduceOp op);    // "sum"
+const char* ToString(OpKind kind);             // "all_reduce"
+const char* ToString(ReduceOp op);             // "sum"
 std::string DtypeName(c10::ScalarType dtype);  // "fp32", as in the configuration
 
 struct Operation {
@@ -37,8 +37,8 @@ struct Operation {
   ReduceOp reduce = ReduceOp::kSum;
   c10::ScalarType dtype = c10::ScalarType::Float;
   int peer = -1;  // root of a rooted collective; the other end of send and recv
-  // Elements of one rank's share: the whole tensor for all_reduce, reduce, broadcast, send and recv; the slice of
-  // one rank for the others; 0 for all_to_all_split, whose shares are in the two lists.
+  // Elements of one rank's share: the whole tensor for all_reduce, reduce, broadcast, send and recv; the
+  // slice of one rank for the others; 0 for all_to_all_split, whose shares are in the two lists.
   int64_t count = 0;
   const void* input = nullptr;  // equal to `output` for the operations in place
   void* output = nullptr;

@@ -1,8 +1,7 @@
-// The conformance suite: every operation, blocking and asynchronous, on every dtype, size and group shape, against
-// a plain computation of what must come out. The same file runs on every backend.
-#include <gtest/gtest.h>
-
+// The conformance suite: every operation, blocking and asynchronous, on every dtype, size and group shape,
+// against a plain computation of what must come out. The same file runs on every backend.
 #include <ATen/ATen.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>
@@ -33,8 +32,8 @@ at::Tensor Reduced(int ranks, int64_t size, at::ScalarType dtype, ReduceOp op) {
 }
 
 void ExpectEqual(const at::Tensor& actual, const at::Tensor& expected, const std::string& what) {
-  EXPECT_TRUE(at::equal(actual, expected)) << what << " of " << expected.numel() << " " << expected.scalar_type()
-                                           << " differs";
+  EXPECT_TRUE(at::equal(actual, expected))
+      << what << " of " << expected.numel() << " " << expected.scalar_type() << " differs";
 }
 
 constexpr at::ScalarType kDtypes[] = {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf, at::kLong};
@@ -71,7 +70,8 @@ void Everywhere(int ranks, Check check) {
 }
 
 class Conformance : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Ranks, Conformance, ::testing::Values(1, 2, 3, 4, 8), ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Ranks, Conformance, ::testing::Values(1, 2, 3, 4, 8),
+                         ::testing::PrintToStringParamName());
 
 TEST_P(Conformance, AllReduce) {
   Everywhere(GetParam(), [](Communicator& group, at::ScalarType dtype, int64_t size, bool async) {
@@ -153,7 +153,9 @@ TEST_P(Conformance, AllToAll) {
 }
 
 // What `from` sends to `to`: uneven, some of it nothing.
-int64_t Share(int from, int to, int64_t size) { return (from + 2 * to) % 3 * size / 2; }
+int64_t Share(int from, int to, int64_t size) {
+  return (from + 2 * to) % 3 * size / 2;
+}
 
 TEST_P(Conformance, AllToAllSplit) {
   Everywhere(GetParam(), [](Communicator& group, at::ScalarType dtype, int64_t size, bool async) {
@@ -230,7 +232,8 @@ TEST_P(Conformance, Barrier) {
   });
 }
 
-// Rounding shows the order of the sum: rank order in fp32 and fp64, fp32 accumulation and one rounding in bf16.
+// Rounding shows the order of the sum: rank order in fp32 and fp64, fp32 accumulation and one rounding in
+// bf16.
 TEST_P(Conformance, SumsInRankOrderWithOneRounding) {
   RunRanks(GetParam(), [](Communicator& world) {
     for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf}) {
@@ -241,7 +244,8 @@ TEST_P(Conformance, SumsInRankOrderWithOneRounding) {
           return (at::sin(x) * at::pow(10.0, at::full({size}, rank % 3 - 1, at::kDouble))).to(dtype);
         };
         at::Tensor expected = part(0).to(narrow ? at::kFloat : dtype);
-        for (int rank = 1; rank < world.size(); ++rank) expected = expected + part(rank).to(expected.scalar_type());
+        for (int rank = 1; rank < world.size(); ++rank)
+          expected = expected + part(rank).to(expected.scalar_type());
         expected = expected.to(dtype);
         const at::Tensor tensor = part(world.rank()).clone();
         world.AllReduce(tensor, ReduceOp::kSum, "order");

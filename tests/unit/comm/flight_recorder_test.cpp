@@ -86,8 +86,10 @@ TEST(FlightRecorderTest, DumpNamesEverything) {
   send.kind = OpKind::kSend;
   send.peer = 2;
   recorder.Begin(send, tensor, FlightState::kStarted);
-  EXPECT_THAT(recorder.Dump(), HasSubstr("rank=5 #1 world.all_reduce seq=1 'first layer=7 mb=3' 128 fp32 done"));
-  EXPECT_THAT(recorder.Dump(), HasSubstr("rank=5 #2 tensor.send seq=4 'act layer=7 mb=3' to=2 128 fp32 started"));
+  EXPECT_THAT(recorder.Dump(),
+              HasSubstr("rank=5 #1 world.all_reduce seq=1 'first layer=7 mb=3' 128 fp32 done"));
+  EXPECT_THAT(recorder.Dump(),
+              HasSubstr("rank=5 #2 tensor.send seq=4 'act layer=7 mb=3' to=2 128 fp32 started"));
   EXPECT_THAT(recorder.Dump(1), Not(HasSubstr("first")));
   EXPECT_THAT(recorder.Last(), HasSubstr("tensor.send"));
 }
