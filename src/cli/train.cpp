@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kExamples = R"(
 Examples:
   orthant train configs/shakespeare.yaml
-  orthant train configs/shakespeare.yaml parallel.data=1 parallel.tensor=4 run.name=tp4
+  orthant train configs/shakespeare.yaml parallel.sequence=1 parallel.tensor=4 run.dir=runs/tp4
   mpirun -n 16 orthant train configs/shakespeare.yaml
   orthant train configs/shakespeare.yaml --format json     the summary as JSON on stdout, the rest on stderr
 
