@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "orthant/nn/embedding.h"
+#include "orthant/nn/matmul.h"
 #include "orthant/nn/pointer.h"
 #include "orthant/nn/softmax_loss.h"
 #include "torch/csrc/autograd/custom_function.h"
@@ -63,21 +64,15 @@ class LossPass {
  private:
   double Block(int64_t begin, int64_t count, const at::Tensor& dx) {
     const at::Tensor x = rows_.narrow(0, begin, count), targets = targets_.narrow(0, begin, count);
-    const at::Tensor logits = at::mm(x, weight_.value().t());  // [count, V/t]
+    const at::Tensor logits = LinearForward(x, weight_.value(), {});  // [count, V/t]
     const at::Tensor maxima = RowMaxima(logits, shard_);
     context_.group->AllReduce(maxima, ReduceOp::kMax, context_.At("loss.max", -1));
     const at::Tensor sums = ExponentiateRows(logits, maxima, targets, shard_);
     context_.group->AllReduce(sums, ReduceOp::kSum, context_.At("loss.sum", -1));
     if (dx.defined()) {
       GradientRows(logits, sums[0], targets, shard_, scale_);
-      at::Tensor dx_block = dx.narrow(0, begin, count);
-      at::mm_out(dx_block, logits, weight_.value());
-      at::Tensor grad = weight_.grad();
-      if (weight_.AddsToGrad()) {
-        grad.addmm_(logits.t(), x);
-      } else {
-        at::mm_out(grad, logits.t(), x);
-      }
+      dx.narrow(0, begin, count).copy_(MatMul(logits, weight_.value()));
+      AddProductToGrad(logits.t(), x, weight_);
     }
     return sums[0].log().sub_(sums[1]).sum(at::kDouble).item<double>();
   }
@@ -136,7 +131,7 @@ at::Tensor VocabularyLoss(const at::Tensor& x, const at::Tensor& targets, Parame
 }
 
 at::Tensor VocabularyLogits(const at::Tensor& x, const Parameter& weight, const TensorContext& context) {
-  const at::Tensor local = at::mm(x, weight.value().t());  // [B, V/t]
+  const at::Tensor local = LinearForward(x, weight.value(), {});  // [B, V/t]
   const int64_t t = context.group->size(), batch = x.size(0);
   at::Tensor shards = at::empty({t, batch, local.size(1)}, local.options());
   context.group->AllGather(shards, local, context.At("logits", -1));

@@ -10,6 +10,7 @@
 
 #include "nlohmann/json.hpp"
 #include "orthant/comm/local.h"
+#include "orthant/core/process.h"
 #include "orthant/train/engine.h"
 #include "orthant/train/metrics.h"
 #include "orthant/train/trainer.h"
@@ -118,5 +119,6 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", o.seconds, "stop timing after this long");
   app.add_option("--tag", o.tag);
   CLI11_PARSE(app, argc, argv);
+  orthant::KeepFreedMemory();
   return orthant::Run(o);
 }

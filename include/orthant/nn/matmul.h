@@ -7,6 +7,13 @@
 
 namespace orthant {
 
+// a [N, K], b [K, M] -> a b [N, M]; any strides. fp32 by the quickest library that LibTorch carries for this processor.
+at::Tensor MatMul(const at::Tensor& a, const at::Tensor& b);
+
+// Adds a b to parameter.grad() (viewed as [N, M]), or overwrites it with the first contribution of a step. Does not
+// tell ContributionDone().
+void AddProductToGrad(const at::Tensor& a, const at::Tensor& b, Parameter& parameter);
+
 // x [..., K], weight [M, K], bias [M] or undefined -> [..., M]
 at::Tensor LinearForward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
