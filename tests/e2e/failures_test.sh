@@ -14,7 +14,7 @@ results="$build/test-results/e2e.failures.json"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin" "$work/folder"
-ln -s "$binary" "$work/bin/orthant"
+cp "$binary" "$work/bin/orthant" # a build beside us may replace it
 export PATH="$work/bin:$PATH"
 # Root in a container: OpenMPI wants to be told, and its single-copy transfer wants ptrace.
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
