@@ -19,6 +19,11 @@ at::Tensor SliceOf(const at::Tensor& logical, const ParameterSpec& spec) {
   return spec.shard_dim < 0 ? logical : logical.narrow(spec.shard_dim, spec.shard_begin, spec.shard_length);
 }
 
+// The parameter's own share without its padding.
+at::Tensor WithoutPadding(const at::Tensor& share, const ParameterSpec& spec) {
+  return spec.shard_dim < 0 ? share : share.narrow(spec.shard_dim, 0, spec.shard_length);
+}
+
 double LargestMagnitude(const at::Tensor& tensor) {
   return tensor.numel() == 0 ? 0.0 : tensor.abs().max().item<double>();
 }
@@ -29,7 +34,7 @@ LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what) {
   LogicalTensors tensors;
   for (const ShardedUnit* unit : units) {
     for (const auto& parameter : unit->parameters()) {
-      tensors[parameter->spec().name] = SliceOf(TensorOf(*parameter, what), parameter->spec()).clone();
+      tensors[parameter->spec().name] = WithoutPadding(TensorOf(*parameter, what), parameter->spec()).clone();
     }
   }
   return tensors;
@@ -60,7 +65,7 @@ void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what, 
       const at::Tensor& share = TensorOf(*parameter, what);
       const at::Tensor& logical = reference.at(spec.name);
       const int64_t dim = spec.shard_dim, valid = spec.shard_length;
-      const at::Tensor mine = dim < 0 ? share : share.narrow(dim, 0, valid);
+      const at::Tensor mine = WithoutPadding(share, spec);
       const double scale = LargestMagnitude(logical);
       const double off = LargestMagnitude(mine - SliceOf(logical, spec));
       Add(absl::StrCat(kind, spec.name), off == 0.0 ? 0.0 : off / scale);

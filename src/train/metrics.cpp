@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -67,7 +68,9 @@ std::string Legend(bool boxes) {
   return table.ToString(StyleOf(boxes));
 }
 
-std::string LossPlot(const std::vector<std::pair<int64_t, double>>& points, int width, int height) {
+std::string LossPlot(const std::vector<std::pair<int64_t, double>>& all, int width, int height) {
+  std::vector<std::pair<int64_t, double>> points;  // a loss that is no number has no place on the scale
+  std::copy_if(all.begin(), all.end(), std::back_inserter(points), [](const auto& p) { return std::isfinite(p.second); });
   if (points.size() < 2) return "";
   double low = points[0].second, high = low;
   for (const auto& [step, loss] : points) {

@@ -52,7 +52,8 @@ absl::Status PrepareRunFolder(const std::string& folder, const LoadedConfig& con
     for (const char* file : {"metrics.jsonl", "samples.txt"}) {
       if (absl::Status kept = KeepAside(absl::StrCat(folder, "/", file)); !kept.ok()) return kept;
     }
-  } else if (!std::filesystem::is_empty(folder)) {
+  } else if (std::error_code error; !std::filesystem::is_empty(folder, error)) {
+    if (error) return EnvironmentError(absl::StrCat("run.dir = ", folder, " cannot be read: ", error.message()));
     return ConfigurationError(absl::StrCat("run.dir = ", folder,
                                            " holds files but no config.yaml, so no run of ours wrote it; choose an "
                                            "empty or new folder"));

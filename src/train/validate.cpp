@@ -75,9 +75,13 @@ absl::Status ValidateRun(const RunConfig& c, const OriginOf& origin) {
     const absl::Status stages = ValidateStages(c.parallel.stages, c.model.layers, c.parallel.pipeline);
     if (!stages.ok()) rules.Line("parallel.stages", std::string(stages.message()));
   }
-  if (c.optimizer.min_lr > c.optimizer.lr) {
-    rules.Line("optimizer.min_lr", absl::StrCat("optimizer.min_lr = ", c.optimizer.min_lr,
-                                                " must be at most optimizer.lr = ", c.optimizer.lr));
+  if (const absl::Status order = ParseOrder(c.parallel.order).status(); !order.ok()) {
+    rules.Line("parallel.order", std::string(order.message()));
+  }
+  if (c.optimizer.decay != "constant" && c.optimizer.min_lr > c.optimizer.lr) {
+    rules.Line("optimizer.min_lr",
+               absl::StrCat("optimizer.min_lr = ", c.optimizer.min_lr, " must be at most optimizer.lr = ", c.optimizer.lr,
+                            "; nearest legal: ", c.optimizer.lr));
   }
   return rules.Result();
 }

@@ -26,7 +26,7 @@ struct Reference {
   LogicalTensors values;
 };
 
-// Copies of all parameters' gradients or values; on one rank these are the logical tensors.
+// Copies of this rank's shares of all gradients or values, without padding; on one rank these are the logical tensors.
 LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what);
 
 // The differences that one rank sees, relative to the largest magnitude of the reference tensor.

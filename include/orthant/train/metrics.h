@@ -35,7 +35,8 @@ std::string ToConsoleLine(const StepMetrics& metrics);
 // What the abbreviations mean: a table.
 std::string Legend(bool boxes);
 
-// A plot of losses in text: validation losses as they fall, `width` x `height` characters. Empty without two points.
+// A plot of losses in text: validation losses as they fall, `width` x `height` characters. Losses that
+// are not finite are left out. Empty without two points.
 std::string LossPlot(const std::vector<std::pair<int64_t, double>>& points, int width, int height);
 
 // What remains at the end of a run.

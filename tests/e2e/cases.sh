@@ -1,0 +1,39 @@
+# shellcheck shell=bash disable=SC2154
+# Sourced by *_test.sh: names cases, counts them, and writes the counts where tests/run.sh looks for them. Sets `work`,
+# a folder that goes away at the end. The sourcing script has set `build`.
+set -euo pipefail
+passed=0 failed=0 skipped=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# check NAME COMMAND...: a case that passes when the command does; what it printed is shown when it does not.
+check() {
+  local name=$1 code=0
+  shift
+  "$@" >"$work/output" 2>&1 || code=$?
+  if ((code == 0)); then
+    echo "ok $name"
+    passed=$((passed + 1))
+  else
+    echo "FAIL $name: exit code $code"
+    tail -n 40 "$work/output" | sed 's/^/  /'
+    failed=$((failed + 1))
+  fi
+}
+
+# skip NAME REASON
+skip() {
+  echo "skipped $1: $2"
+  skipped=$((skipped + 1))
+}
+
+# Writes the counts as GoogleTest does; the last command of a script.
+finish() {
+  local results
+  results="$build/test-results/e2e.$(basename "$0" _test.sh).json"
+  mkdir -p "${results%/*}"
+  printf '{\n  "tests": %d,\n  "failures": %d,\n  "disabled": %d,\n  "errors": 0\n}\n' \
+    $((passed + failed + skipped)) "$failed" "$skipped" >"$results"
+  echo "$passed passed, $failed failed, $skipped skipped"
+  ((failed == 0 && passed + skipped > 0))
+}
