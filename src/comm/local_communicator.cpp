@@ -36,7 +36,7 @@ void Await(Group& group, int rank, Message* message) {
   const auto pending = [message] {
     return message->state.load(std::memory_order_acquire) == MessageState::kPending;
   };
-  for (int round = world.spin_rounds(); round > 0 && pending(); --round) Pause();
+  world.Linger([&pending] { return !pending(); });
   if (pending()) {
     const auto start = std::chrono::steady_clock::now();
     const std::chrono::duration<double> limit(world.timeout_seconds());

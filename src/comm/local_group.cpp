@@ -170,7 +170,7 @@ std::string Group::Late(const Slot& slot, int member, const Operation& op) const
 }
 
 void Group::AwaitReady(Slot* slot, int member, const Operation& op) {
-  for (int round = world_->spin_rounds(); round > 0 && slot->state.Load() == kGathering; --round) Pause();
+  world_->Linger([slot] { return slot->state.Load() != kGathering; });
   if (slot->state.Load() == kGathering) {
     const auto start = std::chrono::steady_clock::now();
     const std::chrono::duration<double> limit(world_->timeout_seconds());
@@ -207,7 +207,7 @@ void Group::Complete(const Place& place, int member, const Operation& op) {
         slot.state.Store(kComplete);
       }
     }
-    for (int round = world_->spin_rounds(); round > 0 && slot.state.Load() != kComplete; --round) Pause();
+    world_->Linger([&slot] { return slot.state.Load() == kComplete; });
     // No deadline: what is left is memory being copied by running threads.
     while (slot.state.Load() != kComplete) slot.state.SleepWhile(kReady, World::kPoll);
   }

@@ -7,11 +7,11 @@
 namespace orthant::local {
 namespace {
 
-// With a core for every rank, spinning some tens of microseconds is quicker than any sleep; with fewer cores
+// With a core for every rank, spinning some microseconds is quicker than any sleep; with fewer cores
 // it keeps the very rank from running that we wait for.
 int SpinRounds(int ranks) {
   const unsigned cores = std::thread::hardware_concurrency();
-  return static_cast<unsigned>(ranks) <= cores ? 2000 : 10;
+  return static_cast<unsigned>(ranks) <= cores ? 200 : 10;
 }
 
 }  // namespace

@@ -17,8 +17,10 @@ constexpr int kSplitTag = 1;
 // Up to this many bytes arriving at a rank, everyone fetches everything and adds it all: one exchange, not
 // two.
 constexpr int64_t kGatherAllBytes = 64 << 10;
-// Bytes of scratch memory that a large reduction works in.
-constexpr int64_t kReducePiece = 16 << 20;
+// Bytes of scratch memory that a large reduction works in: few enough to stay in the cache between the
+// exchange and the sum, enough for every rank to send large messages.
+constexpr int64_t kReducePiece = 2 << 20;
+constexpr int64_t kReduceMessage = 128 << 10;
 
 MPI_Datatype ElementType(int64_t size) {
   return size == 2 ? MPI_UINT16_T : size == 4 ? MPI_UINT32_T : MPI_UINT64_T;
@@ -61,6 +63,12 @@ void SumScratch(Channel* c, Transfer* t, int64_t count, std::byte* target) {
   ReduceInto(t->op.dtype, t->op.reduce, sources.data(), c->size, &targets, 1, 0, count);
 }
 
+// Elements of one piece of a large reduction, of the whole tensor.
+int64_t PieceElements(const Channel& c, const Transfer& t) {
+  const int64_t bytes = std::max(kReducePiece, c.size * kReduceMessage);
+  return std::max<int64_t>(c.size, std::min(c.max_count, bytes / t.op.element_size()));
+}
+
 // The equal slices (but for the last ones) into which a piece is cut for its reduction.
 void SliceCounts(const Channel& c, Transfer* t, int64_t count) {
   t->counts.resize(c.size);
@@ -100,8 +108,7 @@ bool PostLargeReduce(Channel* c, Transfer* t) {
   }
   if (t->stage == 0) {
     if (t->begin == t->op.count) return false;
-    const int64_t limit = std::min(c->max_count, kReducePiece / t->op.element_size());
-    t->end = std::min(t->op.count, t->begin + std::max<int64_t>(limit, c->size));
+    t->end = std::min(t->op.count, t->begin + PieceElements(*c, *t));
     SliceCounts(*c, t, t->end - t->begin);
     const int64_t own = t->counts[c->rank];
     std::byte* scratch = c->Scratch(c->size * own * t->op.element_size());
@@ -149,9 +156,7 @@ bool PostReduceScatter(Channel* c, Transfer* t) {
   }
   t->stage = 1;
   if (t->begin == t->op.count) return false;
-  const int64_t limit =
-      std::max<int64_t>(1, std::min(c->max_count, kReducePiece / t->op.element_size()) / c->size);
-  t->end = std::min(t->op.count, t->begin + limit);
+  t->end = std::min(t->op.count, t->begin + PieceElements(*c, *t) / c->size);
   const int64_t count = t->end - t->begin;
   const MPI_Datatype type = ElementType(t->op.element_size());
   std::byte* scratch = c->Scratch(c->size * count * t->op.element_size());
