@@ -1,10 +1,13 @@
 # shellcheck shell=bash disable=SC2154
 # Sourced by *_test.sh: names cases, counts them, and writes the counts where tests/run.sh looks for them. Sets `work`,
-# a folder that goes away at the end. The sourcing script has set `build`.
+# a folder that goes away at the end. The sourcing script has set `build` and `binary`; `binary` becomes a copy, so that
+# a build under way cannot pull it from under the test.
 set -euo pipefail
 passed=0 failed=0 skipped=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+cp "$binary" "$work/orthant"
+binary=$work/orthant
 
 # check NAME COMMAND...: a case that passes when the command does; what it printed is shown when it does not.
 check() {
