@@ -138,10 +138,11 @@ RunSummary Reporter::Summary() const {
 
 void Reporter::End() {
   progress_.reset();
+  if (history_.empty()) Print("no steps: the model was made, and nothing was trained");
   const RunSummary s = Summary();
   const std::string plot = LossPlot(validation_, 64, 12);
   if (!plot.empty()) Print("\nvalidation loss by step\n" + plot);
-  Print("\n" + ToText(s, CanDrawBoxes(1)));
+  if (!history_.empty()) Print("\n" + ToText(s, CanDrawBoxes(1)));
   if (!json_) return;
   nlohmann::ordered_json out = {{"run", facts_.config.run.name}, {"dir", facts_.config.RunDir()},
                                 {"ranks", facts_.degrees.world()}, {"steps", s.steps},

@@ -38,6 +38,12 @@ absl::Status KeepAside(const std::string& path) {
   return error ? EnvironmentError(absl::StrCat(path, " cannot be renamed: ", error.message())) : absl::OkStatus();
 }
 
+// Where the files go is the user's choice, so a folder that cannot be written is a mistake of the configuration.
+absl::Status Unwritable(const std::string& folder, const absl::Status& reason) {
+  return ConfigurationError(absl::StrCat("run.dir = ", folder, " cannot be used: ", reason.message(),
+                                         "; choose a folder that can be written"));
+}
+
 }  // namespace
 
 absl::Status PrepareRunFolder(const std::string& folder, const LoadedConfig& config, bool* restarted) {
@@ -45,20 +51,21 @@ absl::Status PrepareRunFolder(const std::string& folder, const LoadedConfig& con
   if (FileExists(folder) && !IsFolder(folder)) {
     return ConfigurationError(absl::StrCat("run.dir = ", folder, " is a file; a run needs a folder"));
   }
-  if (absl::Status made = MakeDirectories(folder); !made.ok()) return made;
+  if (absl::Status made = MakeDirectories(folder); !made.ok()) return Unwritable(folder, made);
   if (FileExists(absl::StrCat(folder, "/config.yaml"))) {
     if (absl::Status same = CheckSameRun(folder, config); !same.ok()) return same;
     *restarted = FileExists(absl::StrCat(folder, "/metrics.jsonl"));
     for (const char* file : {"metrics.jsonl", "samples.txt"}) {
-      if (absl::Status kept = KeepAside(absl::StrCat(folder, "/", file)); !kept.ok()) return kept;
+      if (absl::Status kept = KeepAside(absl::StrCat(folder, "/", file)); !kept.ok()) return Unwritable(folder, kept);
     }
   } else if (std::error_code error; !std::filesystem::is_empty(folder, error)) {
-    if (error) return EnvironmentError(absl::StrCat("run.dir = ", folder, " cannot be read: ", error.message()));
+    if (error) return Unwritable(folder, EnvironmentError(error.message()));
     return ConfigurationError(absl::StrCat("run.dir = ", folder,
                                            " holds files but no config.yaml, so no run of ours wrote it; choose an "
                                            "empty or new folder"));
   }
-  return WriteFileAtomically(absl::StrCat(folder, "/config.yaml"), config.Dump());
+  const absl::Status written = WriteFileAtomically(absl::StrCat(folder, "/config.yaml"), config.Dump());
+  return written.ok() ? written : Unwritable(folder, written);
 }
 
 }  // namespace orthant

@@ -116,14 +116,14 @@ TEST(PrepareRunFolder, AParentThatIsAFileIsRefused) {
   const testing::Folder folder;
   folder.Write("parent", "not a folder");
   const absl::Status status = Refusal(folder / "parent/run", Config());
-  EXPECT_EQ(ExitCodeOf(status), ExitCode::kEnvironment);
+  EXPECT_EQ(ExitCodeOf(status), ExitCode::kConfiguration);
   EXPECT_THAT(std::string(status.message()), HasSubstr("parent"));
 }
 
 TEST(PrepareRunFolder, AParentThatCannotBeWrittenIsRefused) {
   // Nobody, root included, makes folders in /proc.
   const absl::Status status = Refusal("/proc/orthant-run", Config());
-  EXPECT_EQ(ExitCodeOf(status), ExitCode::kEnvironment);
+  EXPECT_EQ(ExitCodeOf(status), ExitCode::kConfiguration);
   EXPECT_THAT(std::string(status.message()), HasSubstr("/proc/orthant-run"));
 }
 
@@ -134,7 +134,7 @@ TEST(PrepareRunFolder, AFolderThatCannotBeReadIsRefused) {
   std::filesystem::permissions(folder / "run", std::filesystem::perms::none);
   const absl::Status status = Refusal(folder / "run", Config());
   std::filesystem::permissions(folder / "run", std::filesystem::perms::owner_all);
-  EXPECT_EQ(ExitCodeOf(status), ExitCode::kEnvironment);
+  EXPECT_EQ(ExitCodeOf(status), ExitCode::kConfiguration);
 }
 
 }  // namespace

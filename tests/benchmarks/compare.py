@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Our training step beside PyTorch's, layout by layout, in one run on a quiet machine.
+
+  python3 tests/benchmarks/compare.py --build build/release --peers DIR --venv DIR [--rounds 2] [--sizes S M L]
+
+--peers names the folder of peer_gpt.py (a nanoGPT-shaped GPT on PyTorch, CPU and gloo), --venv a Python environment
+with its PyTorch. Each layout is run by both in turn, --rounds times; the table gives the median of the runs' median
+step times, and the median of the ratios round by round. Two equal runs differ by up to 25 %: read smaller ratios as equal.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+# label, ranks, threads a rank, peer's flags, ours
+LAYOUTS = [
+    ("one rank, 2 threads", 1, 2, "", ""),
+    ("data 2", 2, 1, "--dp 2", "--dp 2"),
+    ("tensor 2", 2, 1, "--tp 2", "--tp 2"),
+    ("pipeline 2 (1F1B)", 2, 1, "--pp 2", "--pp 2"),
+    ("sequence 2", 2, 1, "--sp 2", "--sp 2"),
+    ("data 2 x tensor 2 x pipeline 2", 8, 1, "--dp 2 --tp 2 --pp 2", "--dp 2 --tp 2 --pp 2"),
+    ("2 x 2 x 2 x 2 (16 ranks)", 16, 1, None, "--dp 2 --tp 2 --pp 2 --sp 2"),
+]
+BUDGET = {"S": (300, 5), "M": (40, 10), "L": (8, 20)}  # steps at most, seconds at most
+
+
+def result_of(command, environment):
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    for line in done.stdout.splitlines():
+        if line.startswith("RESULT "):
+            return json.loads(line[len("RESULT "):])
+    sys.exit(f"no RESULT line from: {' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--peers", required=True)
+    parser.add_argument("--venv", required=True)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--sizes", nargs="+", default=["S", "M", "L"], choices=list(BUDGET))
+    a = parser.parse_args()
+    peer = os.path.join(a.peers, "peer_gpt.py")
+    ours_program = os.path.join(a.build, "tests", "bench_step")
+    print("| size | layout | PyTorch ms | ours ms | ours tokens/s | times as fast | first step s, PyTorch / ours |")
+    print("|---|---|---|---|---|---|---|")
+    for size in a.sizes:
+        steps, seconds = BUDGET[size]
+        common = ["--size", size, "--steps", str(steps), "--seconds", str(seconds)]
+        for label, ranks, threads, peer_flags, our_flags in LAYOUTS:
+            theirs, ours, ratios = [], [], []
+            for _ in range(a.rounds):
+                if peer_flags is not None:
+                    python = [os.path.join(a.venv, "bin", "python")]
+                    if ranks > 1:
+                        python = [os.path.join(a.venv, "bin", "torchrun"), "--nproc-per-node", str(ranks)]
+                    flags = peer_flags.split() + (["--threads", "2"] if ranks == 1 else [])
+                    theirs.append(result_of(python + [peer] + common + flags, {"OMP_NUM_THREADS": str(threads)}))
+                ours.append(result_of([ours_program] + common + ["--threads", str(threads)] + our_flags.split(), {}))
+                if theirs:
+                    ratios.append(theirs[-1]["med_ms"] / ours[-1]["med_ms"])
+            middle = lambda rows, key: statistics.median(r[key] for r in rows)
+            their_ms = f"{middle(theirs, 'med_ms'):.1f}" if theirs else "-"
+            ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
+            first = f"{middle(theirs, 'first_step_s'):.1f}" if theirs else "-"
+            print(f"| {size} | {label} | {their_ms} | {middle(ours, 'med_ms'):.1f} | {middle(ours, 'tok_s'):,.0f} | {ratio} "
+                  f"| {first} / {middle(ours, 'first_step_s'):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
