@@ -6,7 +6,8 @@ namespace orthant {
 
 void AddRunFile(CLI::App& command, RunFileOptions* options) {
   command.add_option("run", options->path, "The run's YAML file")->required()->type_name("RUN.yaml");
-  command.add_option("overrides", options->overrides, "Any key of the file, as parallel.tensor=2")->type_name("KEY=VALUE");
+  command.add_option("overrides", options->overrides, "Any key of the file, as parallel.tensor=2")
+      ->type_name("KEY=VALUE");
 }
 
 void AddFormat(CLI::App& command, std::string* format) {

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "orthant/config/fields.h"
 #include "orthant/config/config.h"
+#include "orthant/config/fields.h"
 #include "orthant/train/run_config.h"
 
 namespace CLI {

@@ -1,4 +1,6 @@
 // orthant verify RUN.yaml [KEY=VALUE ...]: the same curve on every mesh, proved for the user's own file.
+#include "orthant/train/verify.h"
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -14,7 +16,6 @@
 #include "orthant/core/status.h"
 #include "orthant/core/terminal.h"
 #include "orthant/core/text.h"
-#include "orthant/train/verify.h"
 
 namespace orthant {
 namespace {
@@ -38,8 +39,12 @@ struct Options {
 };
 
 nlohmann::ordered_json ParallelJson(const ParallelConfig& p) {
-  return {{"data", p.data},         {"tensor", p.tensor}, {"pipeline", p.pipeline},
-          {"sequence", p.sequence}, {"zero", p.zero},     {"schedule", p.schedule},
+  return {{"data", p.data},
+          {"tensor", p.tensor},
+          {"pipeline", p.pipeline},
+          {"sequence", p.sequence},
+          {"zero", p.zero},
+          {"schedule", p.schedule},
           {"tensor_sequence", p.tensor_sequence}};
 }
 
@@ -53,11 +58,12 @@ nlohmann::ordered_json ToJson(const VerifyResult& result, const VerifyOptions& o
                       {"legal", result.legal}};
   out["combinations"] = nlohmann::ordered_json::array();
   for (const CombinationResult& r : result.results) {
-    nlohmann::ordered_json row = {{"parallel", ParallelJson(r.combination.parallel)},
-                                  {"ranks", r.combination.parallel.degrees().world()},
-                                  {"max_rel_diff", r.error.empty() ? nlohmann::ordered_json(r.max_rel_diff) : nullptr},
-                                  {"worst", r.worst},
-                                  {"ok", r.ok()}};
+    nlohmann::ordered_json row = {
+        {"parallel", ParallelJson(r.combination.parallel)},
+        {"ranks", r.combination.parallel.degrees().world()},
+        {"max_rel_diff", r.error.empty() ? nlohmann::ordered_json(r.max_rel_diff) : nullptr},
+        {"worst", r.worst},
+        {"ok", r.ok()}};
     if (!r.combination.variant.empty()) row["variant"] = r.combination.variant;
     if (!r.first.empty()) row["first"] = {{"name", r.first}, {"rel_diff", r.first_diff}};
     if (!r.error.empty()) row["error"] = r.error;
@@ -67,8 +73,8 @@ nlohmann::ordered_json ToJson(const VerifyResult& result, const VerifyOptions& o
 }
 
 std::string ToText(const VerifyResult& result) {
-  Table table({"variant", "ranks", "data", "tensor", "pipeline", "sequence", "schedule", "zero", "tensor_sequence",
-               "worst difference", "where", ""});
+  Table table({"variant", "ranks", "data", "tensor", "pipeline", "sequence", "schedule", "zero",
+               "tensor_sequence", "worst difference", "where", ""});
   double worst = 0.0;
   int64_t failed = 0;
   for (const CombinationResult& r : result.results) {
@@ -76,8 +82,9 @@ std::string ToText(const VerifyResult& result) {
     const std::string variant = r.combination.variant.empty() ? "as written" : r.combination.variant;
     table.AddRow({variant, absl::StrCat(p.degrees().world()), absl::StrCat(p.data), absl::StrCat(p.tensor),
                   absl::StrCat(p.pipeline), absl::StrCat(p.sequence), p.pipeline > 1 ? p.schedule : "-",
-                  absl::StrCat(p.zero), p.tensor_sequence ? "yes" : "no", absl::StrFormat("%.1e", r.max_rel_diff),
-                  r.error.empty() ? r.worst : "did not run", r.ok() ? "ok" : "FAIL"});
+                  absl::StrCat(p.zero), p.tensor_sequence ? "yes" : "no",
+                  absl::StrFormat("%.1e", r.max_rel_diff), r.error.empty() ? r.worst : "did not run",
+                  r.ok() ? "ok" : "FAIL"});
     worst = std::max(worst, r.max_rel_diff);
     failed += r.ok() ? 0 : 1;
   }
@@ -91,18 +98,21 @@ std::string ToText(const VerifyResult& result) {
       absl::StrAppendFormat(&text, "FAIL %s: first to differ is %s, by %.3e\n", mesh, r.first, r.first_diff);
     }
   }
-  absl::StrAppendFormat(&text, "%d of %d legal combinations ran, %d failed; worst difference %.2e (tolerance %.0e)\n",
-                        result.results.size(), result.legal, failed, worst, kVerifyTolerance);
+  absl::StrAppendFormat(
+      &text, "%d of %d legal combinations ran, %d failed; worst difference %.2e (tolerance %.0e)\n",
+      result.results.size(), result.legal, failed, worst, kVerifyTolerance);
   return text;
 }
 
 absl::Status RunVerify(const Options& options) {
   if (MpiRuntime::UnderLauncher()) {
-    return EnvironmentError("orthant verify runs every mesh as threads of one process: start it without mpirun or srun");
+    return EnvironmentError(
+        "orthant verify runs every mesh as threads of one process: start it without mpirun or srun");
   }
   VerifyOptions verify{options.max_ranks, options.steps, 0};
   if (options.meshes != "all" && (!absl::SimpleAtoi(options.meshes, &verify.meshes) || verify.meshes < 1)) {
-    return ConfigurationError(absl::StrCat("--meshes ", options.meshes, " is neither 'all' nor a number above 0"));
+    return ConfigurationError(
+        absl::StrCat("--meshes ", options.meshes, " is neither 'all' nor a number above 0"));
   }
   const LoadVariant load = [&](const std::string& variant) -> absl::StatusOr<RunConfig> {
     RunFileOptions run = options.run;
@@ -110,13 +120,15 @@ absl::Status RunVerify(const Options& options) {
     RunConfig config;
     const absl::StatusOr<LoadedConfig> loaded = LoadRun(run, &config);
     if (!loaded.ok()) return loaded.status();
-    const absl::Status valid = ValidateRun(config, [&](const std::string& key) { return loaded->OriginOf(key); });
+    const absl::Status valid =
+        ValidateRun(config, [&](const std::string& key) { return loaded->OriginOf(key); });
     if (!valid.ok()) return valid;
     return config;
   };
   const bool json = options.format == "json";
   std::fprintf(stderr, "verifying %s in fp64 (its train.dtype is not used), %ld steps, up to %ld ranks\n",
-               options.run.path.c_str(), static_cast<long>(verify.steps), static_cast<long>(verify.max_ranks));
+               options.run.path.c_str(), static_cast<long>(verify.steps),
+               static_cast<long>(verify.max_ranks));
   std::unique_ptr<ProgressBar> bar;
   const auto progress = [&](int64_t done, int64_t total, const CombinationResult&) {
     if (!bar) bar = std::make_unique<ProgressBar>("verify", total);
@@ -133,11 +145,17 @@ absl::Status RunVerify(const Options& options) {
 
 void AddVerify(CLI::App& app, CommandAction* action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("verify", "Prove that every mesh gives the same training as one rank");
+  CLI::App* command =
+      app.add_subcommand("verify", "Prove that every mesh gives the same training as one rank");
   AddRunFile(*command, &options->run);
-  command->add_option("--max-ranks", options->max_ranks, "Largest mesh")->check(CLI::Range(2, 1024))->capture_default_str();
-  command->add_option("--steps", options->steps, "Optimiser steps to compare")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--meshes", options->meshes, "all, or how many, spread evenly over the legal ones")->capture_default_str();
+  command->add_option("--max-ranks", options->max_ranks, "Largest mesh")
+      ->check(CLI::Range(2, 1024))
+      ->capture_default_str();
+  command->add_option("--steps", options->steps, "Optimiser steps to compare")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--meshes", options->meshes, "all, or how many, spread evenly over the legal ones")
+      ->capture_default_str();
   AddFormat(*command, &options->format);
   command->footer(kExamples);
   command->callback([options, action] { *action = [options] { return RunVerify(*options); }; });

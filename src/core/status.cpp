@@ -41,14 +41,21 @@ absl::Status NumericalError(std::string message) {
 
 absl::Status StatusWithExitCode(ExitCode code, std::string message) {
   switch (code) {
-    case ExitCode::kDone: return absl::OkStatus();
-    case ExitCode::kConfiguration: return ConfigurationError(std::move(message));
-    case ExitCode::kEnvironment: return EnvironmentError(std::move(message));
-    case ExitCode::kCommunication: return CommunicationError(std::move(message));
-    case ExitCode::kData: return DataError(std::move(message));
-    case ExitCode::kNumerical: return NumericalError(std::move(message));
+    case ExitCode::kDone:
+      return absl::OkStatus();
+    case ExitCode::kConfiguration:
+      return ConfigurationError(std::move(message));
+    case ExitCode::kEnvironment:
+      return EnvironmentError(std::move(message));
+    case ExitCode::kCommunication:
+      return CommunicationError(std::move(message));
+    case ExitCode::kData:
+      return DataError(std::move(message));
+    case ExitCode::kNumerical:
+      return NumericalError(std::move(message));
     case ExitCode::kInternal:
-    case ExitCode::kSignal: break;
+    case ExitCode::kSignal:
+      break;
   }
   return Make(absl::StatusCode::kInternal, code, std::move(message));
 }

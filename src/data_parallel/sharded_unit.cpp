@@ -11,7 +11,9 @@ namespace {
 // Parameters start on 64-byte boundaries (fp32), which matrix kernels like.
 constexpr int64_t kAlignment = 16;
 
-int64_t RoundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 int64_t LocalElements(const ParameterSpec& spec) {
   int64_t count = 1;
@@ -19,7 +21,8 @@ int64_t LocalElements(const ParameterSpec& spec) {
   return count;
 }
 
-// Decayed before undecayed, and what every tensor rank holds whole in the middle: each treatment is one stretch.
+// Decayed before undecayed, and what every tensor rank holds whole in the middle: each treatment is one
+// stretch.
 int LayoutClass(const ParameterSpec& spec) {
   if (spec.decay) return spec.replicated_over_tensor() ? 1 : 0;
   return spec.replicated_over_tensor() ? 2 : 3;
@@ -60,7 +63,8 @@ void ShardedUnit::LayOut(std::vector<ParameterSpec> specs) {
     const int64_t count = LocalElements(spec);
     const at::Tensor value = values_.narrow(0, offsets_[i], count).view(shape);
     Initialize(spec, options_.seed, value);
-    parameters_[i]->Attach(value, gradients_.narrow(0, offsets_[i], count).view(shape), [this] { ParameterReady(); });
+    parameters_[i]->Attach(value, gradients_.narrow(0, offsets_[i], count).view(shape),
+                           [this] { ParameterReady(); });
   }
 }
 
@@ -73,7 +77,8 @@ void ShardedUnit::BuildSegments() {
     segment.end = std::min(next, end_) - begin_;
     segment.decay = spec.decay;
     // Every logical element counts once: copies are left to tensor rank 0 and to the stage that owns them.
-    segment.counts_in_norm = !spec.tied_copy && (!spec.replicated_over_tensor() || options_.tensor->rank() == 0);
+    segment.counts_in_norm =
+        !spec.tied_copy && (!spec.replicated_over_tensor() || options_.tensor->rank() == 0);
     if (segment.begin >= segment.end) continue;
     Segment* last = segments_.empty() ? nullptr : &segments_.back();
     if (last != nullptr && last->decay == segment.decay && last->counts_in_norm == segment.counts_in_norm) {

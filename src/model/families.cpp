@@ -13,7 +13,8 @@ struct Family {
 };
 
 template <typename Stage>
-std::unique_ptr<StageModel> Make(const ModelConfig& config, const StageShare& share, const StageContext& context) {
+std::unique_ptr<StageModel> Make(const ModelConfig& config, const StageShare& share,
+                                 const StageContext& context) {
   return std::make_unique<Stage>(config, share, context);
 }
 

@@ -23,12 +23,15 @@ Gpt2Stage::Gpt2Stage(const ModelConfig& config, const StageShare& share, const S
     positions_ = embedding_->Find("wpe.weight");
     anchor_ = at::zeros({}, context.unit.dtype).requires_grad_(true);
   }
-  for (int64_t l = 0; l < share.layers; ++l) blocks_.push_back(MakeBlock(static_cast<int>(share.first_layer + l)));
+  for (int64_t l = 0; l < share.layers; ++l)
+    blocks_.push_back(MakeBlock(static_cast<int>(share.first_layer + l)));
   if (share.head) {
     head_ = std::make_unique<ShardedUnit>(
         "head", Gpt2HeadSpecs(config, context.vocab, share.embedding, parts, part), context.unit);
     final_norm_ = {head_->Find("ln_f.weight"), head_->Find("ln_f.bias")};
-    projection_ = !tied ? head_->Find("lm_head.weight") : share.embedding ? tokens_ : head_->Find("wte.weight");
+    projection_ = !tied             ? head_->Find("lm_head.weight")
+                  : share.embedding ? tokens_
+                                    : head_->Find("wte.weight");
   }
   if (tied && share.embedding != share.head) tied_unit_ = share.embedding ? embedding_.get() : head_.get();
 }
@@ -38,7 +41,8 @@ Gpt2Stage::Block Gpt2Stage::MakeBlock(int layer) const {
   block.layer = layer;
   block.unit = std::make_unique<ShardedUnit>(
       BlockName(layer, ""),
-      Gpt2BlockSpecs(config_, layer, context_.tensor.group->size(), context_.tensor.group->rank()), context_.unit);
+      Gpt2BlockSpecs(config_, layer, context_.tensor.group->size(), context_.tensor.group->rank()),
+      context_.unit);
   const auto find = [&](const char* rest) { return block.unit->Find(BlockName(layer, rest)); };
   block.norm1 = {find("ln_1.weight"), find("ln_1.bias")};
   block.norm2 = {find("ln_2.weight"), find("ln_2.bias")};
@@ -62,14 +66,15 @@ at::Tensor Gpt2Stage::DropHidden(const at::Tensor& x, DropoutSite site, int64_t 
   window.begin0 = context_.FirstToken(config_.context);
   window.count0 = x.size(1);
   window.count2 = x.size(2);
-  const DropoutKey key{context_.unit.seed, static_cast<uint64_t>(context_.position->step), static_cast<uint64_t>(layer),
-                       site};
+  const DropoutKey key{context_.unit.seed, static_cast<uint64_t>(context_.position->step),
+                       static_cast<uint64_t>(layer), site};
   return Dropout(x, config_.dropout, key, context_.position->rows, window);
 }
 
 at::Tensor Gpt2Stage::Embed(const at::Tensor& tokens) {
   const at::Tensor x = VocabularyEmbedding(tokens, anchor_, *tokens_, context_.tensor);
-  return DropHidden(AddPositions(x, *positions_, context_.FirstToken(config_.context)), DropoutSite::kEmbedding, 0);
+  return DropHidden(AddPositions(x, *positions_, context_.FirstToken(config_.context)),
+                    DropoutSite::kEmbedding, 0);
 }
 
 at::Tensor Gpt2Stage::ForwardBlock(const Block& block, const at::Tensor& input) const {

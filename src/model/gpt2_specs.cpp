@@ -7,7 +7,9 @@
 namespace orthant {
 namespace {
 
-Init Normal(double stddev) { return {Init::Kind::kNormal, stddev}; }
+Init Normal(double stddev) {
+  return {Init::Kind::kNormal, stddev};
+}
 constexpr Init kZeros{Init::Kind::kZeros, 0.0};
 constexpr Init kOnes{Init::Kind::kOnes, 0.0};
 
@@ -18,7 +20,9 @@ void AddNorm(std::vector<ParameterSpec>& specs, const ModelConfig& c, const std:
 
 }  // namespace
 
-std::string BlockName(int layer, const std::string& rest) { return absl::StrCat("h.", layer, ".", rest); }
+std::string BlockName(int layer, const std::string& rest) {
+  return absl::StrCat("h.", layer, ".", rest);
+}
 
 std::vector<ParameterSpec> Gpt2EmbeddingSpecs(const ModelConfig& c, int64_t vocab, int parts, int part) {
   return {ShardedSpec("wte.weight", {vocab, c.hidden}, 0, parts, part, Normal(c.init_std), true),
@@ -46,13 +50,14 @@ std::vector<ParameterSpec> Gpt2BlockSpecs(const ModelConfig& c, int layer, int p
   return specs;
 }
 
-std::vector<ParameterSpec> Gpt2HeadSpecs(const ModelConfig& c, int64_t vocab, bool with_embedding, int parts, int part) {
+std::vector<ParameterSpec> Gpt2HeadSpecs(const ModelConfig& c, int64_t vocab, bool with_embedding, int parts,
+                                         int part) {
   std::vector<ParameterSpec> specs;
   AddNorm(specs, c, "ln_f");
   if (c.tie_embeddings && with_embedding) return specs;
   // A tied copy draws the same numbers as the embedding: they hang on the logical name.
-  specs.push_back(ShardedSpec(c.tie_embeddings ? "wte.weight" : "lm_head.weight", {vocab, c.hidden}, 0, parts, part,
-                              Normal(c.init_std), true));
+  specs.push_back(ShardedSpec(c.tie_embeddings ? "wte.weight" : "lm_head.weight", {vocab, c.hidden}, 0, parts,
+                              part, Normal(c.init_std), true));
   specs.back().tied_copy = c.tie_embeddings;
   return specs;
 }

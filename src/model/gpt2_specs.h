@@ -16,7 +16,7 @@ std::string BlockName(int layer, const std::string& rest);
 std::vector<ParameterSpec> Gpt2EmbeddingSpecs(const ModelConfig& config, int64_t vocab, int parts, int part);
 std::vector<ParameterSpec> Gpt2BlockSpecs(const ModelConfig& config, int layer, int parts, int part);
 // The final norm, and the vocabulary projection unless it is the embedding of the same stage.
-std::vector<ParameterSpec> Gpt2HeadSpecs(const ModelConfig& config, int64_t vocab, bool with_embedding, int parts,
-                                         int part);
+std::vector<ParameterSpec> Gpt2HeadSpecs(const ModelConfig& config, int64_t vocab, bool with_embedding,
+                                         int parts, int part);
 
 }  // namespace orthant

@@ -9,8 +9,8 @@ namespace orthant {
 namespace {
 
 template <typename scalar_t>
-void Lookup(scalar_t* out, const int64_t* tokens, int64_t count, const scalar_t* table, int64_t rows, int64_t width,
-            int64_t first) {
+void Lookup(scalar_t* out, const int64_t* tokens, int64_t count, const scalar_t* table, int64_t rows,
+            int64_t width, int64_t first) {
   at::parallel_for(0, count, std::max<int64_t>(1, 32768 / width), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = tokens[i] - first;
@@ -25,17 +25,18 @@ void Lookup(scalar_t* out, const int64_t* tokens, int64_t count, const scalar_t*
 
 // Threads share the columns, not the tokens: no two add to the same element and the order of sums is fixed.
 template <typename scalar_t>
-void Scatter(scalar_t* grad, const int64_t* tokens, int64_t count, const scalar_t* dy, int64_t rows, int64_t width,
-             int64_t first) {
-  at::parallel_for(0, width, std::max<int64_t>(16, 32768 / std::max<int64_t>(1, count)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t row = tokens[i] - first;
-      if (row < 0 || row >= rows) continue;
-      scalar_t* to = grad + row * width;
-      const scalar_t* from = dy + i * width;
-      for (int64_t c = begin; c < end; ++c) to[c] += from[c];
-    }
-  });
+void Scatter(scalar_t* grad, const int64_t* tokens, int64_t count, const scalar_t* dy, int64_t rows,
+             int64_t width, int64_t first) {
+  at::parallel_for(0, width, std::max<int64_t>(16, 32768 / std::max<int64_t>(1, count)),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = 0; i < count; ++i) {
+                       const int64_t row = tokens[i] - first;
+                       if (row < 0 || row >= rows) continue;
+                       scalar_t* to = grad + row * width;
+                       const scalar_t* from = dy + i * width;
+                       for (int64_t c = begin; c < end; ++c) to[c] += from[c];
+                     }
+                   });
 }
 
 }  // namespace
@@ -45,8 +46,8 @@ at::Tensor EmbeddingLookup(const at::Tensor& tokens, const at::Tensor& table, in
   const at::Tensor ids = tokens.contiguous();
   at::Tensor out = at::empty({ids.size(0), ids.size(1), width}, table.options());
   AT_DISPATCH_FLOATING_TYPES(table.scalar_type(), "embedding_lookup", [&] {
-    Lookup(out.data_ptr<scalar_t>(), ids.data_ptr<int64_t>(), ids.numel(), table.data_ptr<scalar_t>(), table.size(0),
-           width, first);
+    Lookup(out.data_ptr<scalar_t>(), ids.data_ptr<int64_t>(), ids.numel(), table.data_ptr<scalar_t>(),
+           table.size(0), width, first);
   });
   return out;
 }
@@ -56,8 +57,8 @@ void EmbeddingBackward(const at::Tensor& dy, const at::Tensor& tokens, Parameter
   if (!table.AddsToGrad()) grad.zero_();
   const at::Tensor ids = tokens.contiguous(), rows = dy.contiguous();
   AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "embedding_backward", [&] {
-    Scatter(grad.data_ptr<scalar_t>(), ids.data_ptr<int64_t>(), ids.numel(), rows.data_ptr<scalar_t>(), grad.size(0),
-            grad.size(1), first);
+    Scatter(grad.data_ptr<scalar_t>(), ids.data_ptr<int64_t>(), ids.numel(), rows.data_ptr<scalar_t>(),
+            grad.size(0), grad.size(1), first);
   });
   table.ContributionDone();
 }

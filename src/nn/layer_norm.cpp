@@ -20,7 +20,8 @@ void AddTo(Parameter& parameter, const at::Tensor& grad) {
 }
 
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Parameter* weight, Parameter* bias, double eps) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Parameter* weight, Parameter* bias,
+                            double eps) {
     const at::Tensor b = bias == nullptr ? at::Tensor() : bias->value();
     auto [y, mean, rstd] = at::native_layer_norm(x, x.sizes().slice(x.dim() - 1), weight->value(), b, eps);
     ctx->save_for_backward({x, mean, rstd});

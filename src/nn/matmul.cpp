@@ -10,7 +10,9 @@ namespace orthant {
 namespace {
 
 // [..., K] -> [N, K]
-at::Tensor Rows(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
+at::Tensor Rows(const at::Tensor& x) {
+  return x.reshape({-1, x.size(-1)});
+}
 
 std::vector<int64_t> WithLast(const at::Tensor& x, int64_t last) {
   std::vector<int64_t> shape = x.sizes().vec();
@@ -26,9 +28,9 @@ bool HasAvx512() {
 #endif
 }
 
-// LibTorch's at::mm takes MKL for fp32, whose AVX-512 kernels are kept from other makers' processors; oneDNN's are
-// not, and were 1.0 to 2.2 times as fast where measured (docs/benchmarks.md). A rule, not a measurement at start:
-// two runs must take the same kernels.
+// LibTorch's at::mm takes MKL for fp32, whose AVX-512 kernels are kept from other makers' processors;
+// oneDNN's are not, and were 1.0 to 2.2 times as fast where measured (docs/benchmarks.md). A rule, not a
+// measurement at start: two runs must take the same kernels.
 bool UseOneDnn(const at::Tensor& a) {
   static const bool available =
       at::globalContext().hasMKLDNN() && at::globalContext().userEnabledMkldnn() && HasAvx512();
@@ -37,8 +39,9 @@ bool UseOneDnn(const at::Tensor& a) {
 
 // a [N, K], weight [M, K], bias [M] or undefined -> a weight^T + bias; any strides.
 at::Tensor OneDnnLinear(const at::Tensor& a, const at::Tensor& weight, const at::Tensor& bias) {
-  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
-                               c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+  using Signature =
+      at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
+                 c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<Signature>();
   const at::NoGradGuard no_grad;

@@ -15,8 +15,8 @@ std::vector<int64_t> ParameterSpec::LocalShape() const {
   return local;
 }
 
-ParameterSpec ShardedSpec(std::string name, std::vector<int64_t> shape, int dim, int parts, int part, Init init,
-                          bool decay) {
+ParameterSpec ShardedSpec(std::string name, std::vector<int64_t> shape, int dim, int parts, int part,
+                          Init init, bool decay) {
   ParameterSpec spec;
   const int64_t whole = shape[dim];
   spec.name = std::move(name);
@@ -50,10 +50,13 @@ void Parameter::BeginStep(int microbatches) {
   contributions_left_ = microbatches * spec_.uses;
 }
 
-bool Parameter::AddsToGrad() { return std::exchange(has_grad_, true); }
+bool Parameter::AddsToGrad() {
+  return std::exchange(has_grad_, true);
+}
 
 void Parameter::ContributionDone() {
-  TORCH_CHECK(contributions_left_ > 0, "more gradient contributions to ", spec_.name, " than the step announced");
+  TORCH_CHECK(contributions_left_ > 0, "more gradient contributions to ", spec_.name,
+              " than the step announced");
   if (--contributions_left_ == 0 && ready_) ready_();
 }
 
@@ -80,7 +83,8 @@ void DrawNormal(const ParameterSpec& spec, PhiloxKey key, scalar_t* values) {
 }  // namespace
 
 void Initialize(const ParameterSpec& spec, uint64_t seed, const at::Tensor& value) {
-  TORCH_CHECK(value.is_contiguous() && value.sizes() == at::IntArrayRef(spec.LocalShape()), "shape of ", spec.name);
+  TORCH_CHECK(value.is_contiguous() && value.sizes() == at::IntArrayRef(spec.LocalShape()), "shape of ",
+              spec.name);
   value.zero_();
   if (spec.init.kind == Init::Kind::kZeros) return;
   if (spec.init.kind == Init::Kind::kOnes) {

@@ -10,7 +10,8 @@
 namespace orthant {
 namespace {
 
-// exp for x <= 0, written so that compilers vectorise it; relative error below 2e-7 (a unit test holds it to that).
+// exp for x <= 0, written so that compilers vectorise it; relative error below 2e-7 (a unit test holds it to
+// that).
 inline float Exp(float x) {
   constexpr float kLog2E = 1.44269504088896341f;
   const float t = std::max(x * kLog2E, -126.0f);
@@ -25,7 +26,9 @@ inline float Exp(float x) {
   p = p * f + 1.0f;
   return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
 }
-inline double Exp(double x) { return std::exp(x); }
+inline double Exp(double x) {
+  return std::exp(x);
+}
 
 template <typename Body>
 void ForRows(const at::Tensor& block, const Body& body) {
@@ -35,7 +38,8 @@ void ForRows(const at::Tensor& block, const Body& body) {
   });
 }
 
-// Independent partial results let the compiler use vector registers without reassociating anything behind our back.
+// Independent partial results let the compiler use vector registers without reassociating anything behind our
+// back.
 constexpr int kLanes = 16;
 
 template <typename scalar_t>

@@ -18,7 +18,8 @@ void UpdateRange(scalar_t* __restrict value, const scalar_t* __restrict gradient
   const auto scale = static_cast<scalar_t>(s.gradient_scale), eps = static_cast<scalar_t>(s.eps);
   const auto keep = static_cast<scalar_t>(1.0 - s.lr * s.weight_decay);
   const auto rate = static_cast<scalar_t>(s.lr / (1.0 - std::pow(s.beta1, static_cast<double>(s.step))));
-  const auto root = static_cast<scalar_t>(1.0 / std::sqrt(1.0 - std::pow(s.beta2, static_cast<double>(s.step))));
+  const auto root =
+      static_cast<scalar_t>(1.0 / std::sqrt(1.0 - std::pow(s.beta2, static_cast<double>(s.step))));
   for (int64_t i = 0; i < count; ++i) {
     const scalar_t g = gradient[i] * scale;
     const scalar_t m = beta1 * first[i] + rest1 * g;
@@ -57,10 +58,16 @@ void AdamW::Step(int64_t step, double lr, double gradient_scale) {
     const at::Tensor values = units_[u]->values(), gradients = units_[u]->gradients();
     for (const Segment& segment : units_[u]->segments()) {
       const int64_t begin = segment.begin, count = segment.end - segment.begin;
-      const AdamWStep numbers{lr,          config_.betas[0], config_.betas[1], config_.eps,
-                              segment.decay ? config_.weight_decay : 0.0, gradient_scale, step};
+      const AdamWStep numbers{lr,
+                              config_.betas[0],
+                              config_.betas[1],
+                              config_.eps,
+                              segment.decay ? config_.weight_decay : 0.0,
+                              gradient_scale,
+                              step};
       AdamWUpdate(values.narrow(0, begin, count), gradients.narrow(0, begin, count),
-                  moments_[u].first.narrow(0, begin, count), moments_[u].second.narrow(0, begin, count), numbers);
+                  moments_[u].first.narrow(0, begin, count), moments_[u].second.narrow(0, begin, count),
+                  numbers);
     }
   }
 }

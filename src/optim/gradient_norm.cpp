@@ -55,6 +55,8 @@ double SquaredNormPart(const std::vector<ShardedUnit*>& units, bool first_replic
   return sum;
 }
 
-double ClipScale(double norm, double limit) { return limit > 0.0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0; }
+double ClipScale(double norm, double limit) {
+  return limit > 0.0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0;
+}
 
 }  // namespace orthant

@@ -12,7 +12,8 @@ using torch::autograd::variable_list;
 
 // x [B, s, G, sp * h, D] with s = S/sp -> [B, sp * s, G, h, D]
 at::Tensor ToHeads(const at::Tensor& x, Communicator& group, Label label) {
-  const int64_t n = group.size(), b = x.size(0), s = x.size(1), g = x.size(2), h = x.size(3) / n, d = x.size(4);
+  const int64_t n = group.size(), b = x.size(0), s = x.size(1), g = x.size(2), h = x.size(3) / n,
+                d = x.size(4);
   const at::Tensor send = x.reshape({b, s, g, n, h, d}).permute({3, 0, 1, 2, 4, 5}).contiguous();
   at::Tensor received = at::empty({n, b, s, g, h, d}, x.options());
   group.AllToAll(received, send, label);
@@ -21,7 +22,8 @@ at::Tensor ToHeads(const at::Tensor& x, Communicator& group, Label label) {
 
 // x [B, sp * s, G, h, D] -> [B, s, G, sp * h, D]
 at::Tensor ToSequence(const at::Tensor& x, Communicator& group, Label label) {
-  const int64_t n = group.size(), b = x.size(0), s = x.size(1) / n, g = x.size(2), h = x.size(3), d = x.size(4);
+  const int64_t n = group.size(), b = x.size(0), s = x.size(1) / n, g = x.size(2), h = x.size(3),
+                d = x.size(4);
   const at::Tensor send = x.reshape({b, n, s, g, h, d}).transpose(0, 1).contiguous();
   at::Tensor received = at::empty({n, b, s, g, h, d}, x.options());
   group.AllToAll(received, send, label);
@@ -29,8 +31,8 @@ at::Tensor ToSequence(const at::Tensor& x, Communicator& group, Label label) {
 }
 
 struct ExchangeFunction : torch::autograd::Function<ExchangeFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Communicator* group, const Label& label,
-                            bool to_heads) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Communicator* group,
+                            const Label& label, bool to_heads) {
     SavePointer(*ctx, "group", group);
     SavePointer(*ctx, "what", const_cast<char*>(label.what));
     ctx->saved_data["layer"] = static_cast<int64_t>(label.layer);

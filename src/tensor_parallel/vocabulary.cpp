@@ -16,8 +16,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& anchor, const at::Tensor& tokens, Parameter* table,
-                            const TensorContext* context) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& anchor, const at::Tensor& tokens,
+                            Parameter* table, const TensorContext* context) {
     ctx->save_for_backward({tokens});
     SavePointer(*ctx, "table", table);
     SavePointer(*ctx, "context", const_cast<TensorContext*>(context));
@@ -86,12 +86,15 @@ class LossPass {
 };
 
 struct LossFunction : torch::autograd::Function<LossFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& targets, Parameter* weight,
-                            double scale, const TensorContext* context, int64_t block_bytes, bool needs_grad) {
-    const at::Tensor whole =
-        context->sequence ? GatherSequence(x, *context->group, context->At("loss.input", -1)) : x.contiguous();
-    const at::Tensor dx = needs_grad ? at::empty({whole.numel() / whole.size(-1), whole.size(-1)}, whole.options())
-                                     : at::Tensor();
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& targets,
+                            Parameter* weight, double scale, const TensorContext* context,
+                            int64_t block_bytes, bool needs_grad) {
+    const at::Tensor whole = context->sequence
+                                 ? GatherSequence(x, *context->group, context->At("loss.input", -1))
+                                 : x.contiguous();
+    const at::Tensor dx = needs_grad
+                              ? at::empty({whole.numel() / whole.size(-1), whole.size(-1)}, whole.options())
+                              : at::Tensor();
     const double loss = LossPass(whole, targets, *weight, scale, *context, block_bytes).Run(dx);
     if (needs_grad) ctx->save_for_backward({dx.view(whole.sizes())});
     SavePointer(*ctx, "weight", weight);

@@ -57,7 +57,8 @@ void Differences::AddNumber(const std::string& name, double value, double refere
   Add(name, value == reference ? 0.0 : std::abs(value - reference) / std::abs(reference));
 }
 
-void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what, const LogicalTensors& reference) {
+void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what,
+                             const LogicalTensors& reference) {
   const char* kind = what == What::kGradient ? "gradient of " : "value of ";
   for (const ShardedUnit* unit : units) {
     for (const auto& parameter : unit->parameters()) {
@@ -71,7 +72,8 @@ void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what, 
       Add(absl::StrCat(kind, spec.name), off == 0.0 ? 0.0 : off / scale);
       if (dim >= 0 && spec.local_length > valid) {
         const double padding = LargestMagnitude(share.narrow(dim, valid, spec.local_length - valid));
-        if (padding != 0.0) Add(absl::StrCat("padding of ", spec.name), std::numeric_limits<double>::infinity());
+        if (padding != 0.0)
+          Add(absl::StrCat("padding of ", spec.name), std::numeric_limits<double>::infinity());
       }
     }
   }

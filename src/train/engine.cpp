@@ -18,7 +18,9 @@ T ValueOrThrow(absl::StatusOr<T> value) {
 
 class Stopwatch {
  public:
-  double Seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  double Seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
 
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
@@ -33,19 +35,23 @@ std::vector<Batch> BatchesOf(Loader& loader, int64_t index) {
 
 }  // namespace
 
-Engine::Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const Dataset& dataset, Communicator& world)
+Engine::Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const Dataset& dataset,
+               Communicator& world)
     : config_(config),
       dataset_(dataset),
       world_(world),
       model_(config, mesh, vocab, world),
       optimizer_(model_.units(), config.optimizer) {
-  auto order = ValueOrThrow(TrainingSequence::Create(static_cast<uint64_t>(config.run.seed), dataset.train->tokens(),
-                                                     config.model.context, dataset.train->name()));
-  loader_ = MakeLoader(dataset.train, std::make_shared<TrainingSequence>(std::move(order)), config.data.prefetch);
+  auto order =
+      ValueOrThrow(TrainingSequence::Create(static_cast<uint64_t>(config.run.seed), dataset.train->tokens(),
+                                            config.model.context, dataset.train->name()));
+  loader_ =
+      MakeLoader(dataset.train, std::make_shared<TrainingSequence>(std::move(order)), config.data.prefetch);
 }
 
 std::unique_ptr<Loader> Engine::MakeLoader(std::shared_ptr<const TokenSource> source,
-                                           std::shared_ptr<const SampleSequence> sequence, bool prefetch) const {
+                                           std::shared_ptr<const SampleSequence> sequence,
+                                           bool prefetch) const {
   BatchGeometry geometry;
   geometry.global_batch = config_.train.global_batch;
   geometry.micro_batch = config_.train.micro_batch;
@@ -92,7 +98,8 @@ double Engine::Evaluate(bool validation, int64_t batches) {
   at::Tensor sum = at::zeros({1}, at::kDouble);
   for (int64_t b = 0; b < batches; ++b) sum += model_.EvaluateLoss(BatchesOf(*loader, b));
   world_.AllReduce(sum, ReduceOp::kSum, "evaluation");
-  return sum.item<double>() / static_cast<double>(batches * config_.train.global_batch * config_.model.context);
+  return sum.item<double>() /
+         static_cast<double>(batches * config_.train.global_batch * config_.model.context);
 }
 
 }  // namespace orthant

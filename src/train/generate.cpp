@@ -16,7 +16,9 @@ int64_t SampleToken(const at::Tensor& logits, const SamplingOptions& options, do
   std::vector<int64_t> order(classes);
   std::iota(order.begin(), order.end(), 0);
   const int64_t kept = options.top_k > 0 ? std::min(options.top_k, classes) : classes;
-  const auto likelier = [&](int64_t a, int64_t b) { return value[a] != value[b] ? value[a] > value[b] : a < b; };
+  const auto likelier = [&](int64_t a, int64_t b) {
+    return value[a] != value[b] ? value[a] > value[b] : a < b;
+  };
   if (options.temperature == 0.0) return *std::min_element(order.begin(), order.end(), likelier);
   if (kept < classes) {
     std::partial_sort(order.begin(), order.begin() + kept, order.end(), likelier);

@@ -15,13 +15,16 @@
 namespace orthant {
 namespace {
 
-int HostCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int HostCores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 int ThreadsFor(int configured, int ranks_on_host) {
   return configured > 0 ? configured : std::max(1, HostCores() / ranks_on_host);
 }
 
-// What an exception that left a rank means to the user. The exceptions of the loop are few, and each has its kind.
+// What an exception that left a rank means to the user. The exceptions of the loop are few, and each has its
+// kind.
 absl::Status StatusOf(std::exception_ptr error) {
   try {
     std::rethrow_exception(error);
@@ -51,7 +54,8 @@ absl::Status AgreeOver(Communicator& world, const absl::Status& status) {
   // Bytes travel as int64 each: the message is short and every backend carries int64.
   at::Tensor bytes = at::zeros({header[0].item<int64_t>()}, at::kLong);
   if (world.rank() == root) {
-    for (size_t i = 0; i < text.size(); ++i) bytes.data_ptr<int64_t>()[i] = static_cast<unsigned char>(text[i]);
+    for (size_t i = 0; i < text.size(); ++i)
+      bytes.data_ptr<int64_t>()[i] = static_cast<unsigned char>(text[i]);
   }
   world.Broadcast(bytes, root, "agree.message");
   std::string message;
@@ -64,7 +68,8 @@ absl::Status AgreeOver(Communicator& world, const absl::Status& status) {
 }  // namespace
 
 struct Launcher::Processes {
-  explicit Processes(std::unique_ptr<MpiRuntime> started) : runtime(std::move(started)), world(runtime->World()) {}
+  explicit Processes(std::unique_ptr<MpiRuntime> started)
+      : runtime(std::move(started)), world(runtime->World()) {}
   std::unique_ptr<MpiRuntime> runtime;
   std::unique_ptr<Communicator> world;  // before the runtime ends
 };
@@ -85,13 +90,16 @@ absl::StatusOr<std::unique_ptr<Launcher>> Launcher::Start(double timeout_seconds
 
 Launcher::~Launcher() = default;
 
-bool Launcher::first() const { return processes_ == nullptr || processes_->world->rank() == 0; }
+bool Launcher::first() const {
+  return processes_ == nullptr || processes_->world->rank() == 0;
+}
 
 absl::Status Launcher::Agree(const absl::Status& status) {
   return processes_ == nullptr ? status : AgreeOver(*processes_->world, status);
 }
 
-absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body) {
+absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_per_rank,
+                           const RankBody& body) {
   if (processes_ == nullptr) {
     if (config.backend != "mpi") return RunThreads(config, ranks, threads_per_rank, body);
     return EnvironmentError(
@@ -100,17 +108,21 @@ absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_
   }
   const int processes = processes_->world->size();
   if (config.backend == "local") {
-    return Agree(EnvironmentError(absl::StrCat("comm.backend = local runs all ranks in one process, but a launcher started ",
-                                               processes, "; start one process, or use comm.backend = auto")));
+    return Agree(EnvironmentError(
+        absl::StrCat("comm.backend = local runs all ranks in one process, but a launcher started ", processes,
+                     "; start one process, or use comm.backend = auto")));
   }
   if (processes != ranks) {
-    return Agree(EnvironmentError(absl::StrCat("the mesh has ", ranks, " ranks (parallel.data x tensor x pipeline x sequence), but the launcher started ",
-                                               processes, " processes; start ", ranks, ", or change a degree")));
+    return Agree(EnvironmentError(
+        absl::StrCat("the mesh has ", ranks,
+                     " ranks (parallel.data x tensor x pipeline x sequence), but the launcher started ",
+                     processes, " processes; start ", ranks, ", or change a degree")));
   }
   return RunProcess(config, ranks, threads_per_rank, body);
 }
 
-absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body) {
+absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank,
+                                  const RankBody& body) {
   RankEnvironment environment;
   environment.ranks_on_host = environment.ranks_in_process = static_cast<int>(ranks);
   environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
@@ -127,7 +139,8 @@ absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int t
   return absl::OkStatus();
 }
 
-absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body) {
+absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank,
+                                  const RankBody& body) {
   RankEnvironment environment;
   environment.ranks_on_host = processes_->runtime->ranks_on_host();
   environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
@@ -139,8 +152,8 @@ absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int t
   } catch (...) {
     status = StatusOf(std::current_exception());
   }
-  // A status that every rank returns alike (a loss that is not finite) is agreed on; a failure of one rank leaves the
-  // others inside a collective, so the process that has the reason tells it and ends all.
+  // A status that every rank returns alike (a loss that is not finite) is agreed on; a failure of one rank
+  // leaves the others inside a collective, so the process that has the reason tells it and ends all.
   if (status.ok() || ExitCodeOf(status) == ExitCode::kNumerical) return Agree(status);
   EndAll(status);
 }

@@ -17,22 +17,35 @@
 namespace orthant {
 namespace {
 
-TableStyle StyleOf(bool boxes) { return boxes ? TableStyle::kBoxes : TableStyle::kPlain; }
+TableStyle StyleOf(bool boxes) {
+  return boxes ? TableStyle::kBoxes : TableStyle::kPlain;
+}
 
-std::string Percent(double share) { return absl::StrFormat("%.1f%%", 100.0 * share); }
+std::string Percent(double share) {
+  return absl::StrFormat("%.1f%%", 100.0 * share);
+}
 
 }  // namespace
 
 std::string ToJsonLine(const StepMetrics& m) {
-  nlohmann::ordered_json line = {{"step", m.step},         {"loss", m.loss},
-                                 {"grad_norm", m.grad_norm}, {"lr", m.lr},
-                                 {"tokens", m.tokens},     {"dt", m.dt},
-                                 {"dtf", m.dtf},           {"dtb", m.dtb},
-                                 {"dto", m.dto},           {"sps", m.sps},
-                                 {"sps_per_rank", m.sps_per_rank}, {"tps", m.tps},
-                                 {"tps_per_rank", m.tps_per_rank}, {"mfu", m.mfu},
-                                 {"tflops_per_rank", m.tflops_per_rank}, {"mem_peak_bytes", m.mem_peak_bytes}};
-  for (Axis axis : kAxes) line["comm_bytes"][std::string(AxisName(axis))] = m.comm_bytes[static_cast<int>(axis)];
+  nlohmann::ordered_json line = {{"step", m.step},
+                                 {"loss", m.loss},
+                                 {"grad_norm", m.grad_norm},
+                                 {"lr", m.lr},
+                                 {"tokens", m.tokens},
+                                 {"dt", m.dt},
+                                 {"dtf", m.dtf},
+                                 {"dtb", m.dtb},
+                                 {"dto", m.dto},
+                                 {"sps", m.sps},
+                                 {"sps_per_rank", m.sps_per_rank},
+                                 {"tps", m.tps},
+                                 {"tps_per_rank", m.tps_per_rank},
+                                 {"mfu", m.mfu},
+                                 {"tflops_per_rank", m.tflops_per_rank},
+                                 {"mem_peak_bytes", m.mem_peak_bytes}};
+  for (Axis axis : kAxes)
+    line["comm_bytes"][std::string(AxisName(axis))] = m.comm_bytes[static_cast<int>(axis)];
   if (m.val_loss) line["val_loss"] = *m.val_loss;
   if (m.train_loss) line["train_loss"] = *m.train_loss;
   return line.dump();
@@ -40,10 +53,11 @@ std::string ToJsonLine(const StepMetrics& m) {
 
 std::string ToConsoleLine(const StepMetrics& m) {
   std::string line = absl::StrFormat(
-      "step=%d loss=%.4f grad_norm=%.3f lr=%.2e dt=%.4f dtf=%.4f dtb=%.4f dto=%.4f sps=%.1f tps=%.0f tps_per_rank=%.0f "
+      "step=%d loss=%.4f grad_norm=%.3f lr=%.2e dt=%.4f dtf=%.4f dtb=%.4f dto=%.4f sps=%.1f tps=%.0f "
+      "tps_per_rank=%.0f "
       "mfu=%.1f%% mem=%s",
-      m.step, m.loss, m.grad_norm, m.lr, m.dt, m.dtf, m.dtb, m.dto, m.sps, m.tps, m.tps_per_rank, 100.0 * m.mfu,
-      FormatBytes(static_cast<double>(m.mem_peak_bytes)));
+      m.step, m.loss, m.grad_norm, m.lr, m.dt, m.dtf, m.dtb, m.dto, m.sps, m.tps, m.tps_per_rank,
+      100.0 * m.mfu, FormatBytes(static_cast<double>(m.mem_peak_bytes)));
   if (m.train_loss) absl::StrAppendFormat(&line, " train_loss=%.4f", *m.train_loss);
   if (m.val_loss) absl::StrAppendFormat(&line, " val_loss=%.4f", *m.val_loss);
   return line;
@@ -70,7 +84,8 @@ std::string Legend(bool boxes) {
 
 std::string LossPlot(const std::vector<std::pair<int64_t, double>>& all, int width, int height) {
   std::vector<std::pair<int64_t, double>> points;  // a loss that is no number has no place on the scale
-  std::copy_if(all.begin(), all.end(), std::back_inserter(points), [](const auto& p) { return std::isfinite(p.second); });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(points),
+               [](const auto& p) { return std::isfinite(p.second); });
   if (points.size() < 2) return "";
   double low = points[0].second, high = low;
   for (const auto& [step, loss] : points) {
@@ -80,8 +95,12 @@ std::string LossPlot(const std::vector<std::pair<int64_t, double>>& all, int wid
   const double span = std::max(high - low, 1e-12);
   const int64_t first = points.front().first, last = std::max(points.back().first, first + 1);
   std::vector<std::string> grid(height, std::string(width, ' '));
-  const auto column = [&](int64_t step) { return static_cast<int>((step - first) * (width - 1) / (last - first)); };
-  const auto row = [&](double loss) { return static_cast<int>(std::lround((high - loss) / span * (height - 1))); };
+  const auto column = [&](int64_t step) {
+    return static_cast<int>((step - first) * (width - 1) / (last - first));
+  };
+  const auto row = [&](double loss) {
+    return static_cast<int>(std::lround((high - loss) / span * (height - 1)));
+  };
   for (size_t i = 0; i + 1 < points.size(); ++i) {  // a line between neighbours
     const int from = column(points[i].first), to = column(points[i + 1].first);
     for (int c = from; c <= to; ++c) {
@@ -95,8 +114,8 @@ std::string LossPlot(const std::vector<std::pair<int64_t, double>>& all, int wid
     const double value = high - span * r / std::max(1, height - 1);
     absl::StrAppendFormat(&text, "%8.3f |%s\n", value, grid[r]);
   }
-  absl::StrAppendFormat(&text, "%8s +%s\n%8s  %-*d%*d\n", "loss", std::string(width, '-'), "step", width / 2, first,
-                        width - width / 2, last);
+  absl::StrAppendFormat(&text, "%8s +%s\n%8s  %-*d%*d\n", "loss", std::string(width, '-'), "step", width / 2,
+                        first, width - width / 2, last);
   return text;
 }
 
@@ -110,12 +129,14 @@ std::string ToText(const RunSummary& s, bool boxes) {
   table.AddRow({"step (median)", absl::StrFormat("%.1f ms", 1e3 * s.median_dt)});
   table.AddRow({"tokens/s", FormatCount(std::llround(s.tps))});
   table.AddRow({"mfu", Percent(s.mfu)});
-  table.AddRow({"forward, backward, optimiser", absl::StrCat(Percent(s.forward_share), ", ", Percent(s.backward_share),
-                                                             ", ", Percent(s.optimizer_share))});
+  table.AddRow(
+      {"forward, backward, optimiser", absl::StrCat(Percent(s.forward_share), ", ", Percent(s.backward_share),
+                                                    ", ", Percent(s.optimizer_share))});
   for (Axis axis : kAxes) {
     const int64_t bytes = s.comm_bytes_per_step[static_cast<int>(axis)];
     if (bytes > 0) {
-      table.AddRow({absl::StrCat("sent a step, ", std::string(AxisName(axis))), FormatBytes(static_cast<double>(bytes))});
+      table.AddRow({absl::StrCat("sent a step, ", std::string(AxisName(axis))),
+                    FormatBytes(static_cast<double>(bytes))});
     }
   }
   table.AddRow({"peak memory a rank", FormatBytes(static_cast<double>(s.mem_peak_bytes))});

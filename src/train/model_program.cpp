@@ -29,7 +29,9 @@ void ModelProgram::Enter(int microbatch) {
   position_.rows = (*batches_)[microbatch].rows;
 }
 
-at::Tensor ModelProgram::NewActivation(int chunk, int microbatch) { return at::empty(activation_shape_, dtype_); }
+at::Tensor ModelProgram::NewActivation(int chunk, int microbatch) {
+  return at::empty(activation_shape_, dtype_);
+}
 
 at::Tensor ModelProgram::Forward(int chunk, int microbatch, const at::Tensor& input) {
   Enter(microbatch);

@@ -21,7 +21,9 @@ StageShare ShareOf(const RunConfig& config, int64_t vocab, int stage) {
 
 }  // namespace
 
-at::ScalarType DtypeOf(const std::string& name) { return name == "fp64" ? at::kDouble : at::kFloat; }
+at::ScalarType DtypeOf(const std::string& name) {
+  return name == "fp64" ? at::kDouble : at::kFloat;
+}
 
 ParallelModel::ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world)
     : config_(config),
@@ -31,9 +33,10 @@ ParallelModel::ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t 
       model_(MakeStageModel(config.model, share_, context_)),
       units_(model_->units()),
       program_(std::make_unique<ModelProgram>(*model_, share_, config.model, context_, position_)),
-      schedule_(MakeSchedule(config.parallel.schedule, {.ranks = config.parallel.pipeline,
-                                                        .microbatches = static_cast<int>(config.Microbatches())})
-                    .value()) {
+      schedule_(
+          MakeSchedule(config.parallel.schedule, {.ranks = config.parallel.pipeline,
+                                                  .microbatches = static_cast<int>(config.Microbatches())})
+              .value()) {
   if (model_->tied_unit() != nullptr) model_->tied_unit()->Hold();
 }
 
@@ -58,7 +61,8 @@ double ParallelModel::LossPart(const at::Tensor& loss) const {
 }
 
 double ParallelModel::ForwardBackward(int64_t step, const std::vector<Batch>& batches, ExecutorStats* stats) {
-  const double scale = 1.0 / (static_cast<double>(config_.train.global_batch) * static_cast<double>(config_.model.context));
+  const double scale =
+      1.0 / (static_cast<double>(config_.train.global_batch) * static_cast<double>(config_.model.context));
   double loss_part = 0.0;
   for (ShardedUnit* unit : units_) unit->BeginStep(static_cast<int>(batches.size()));
   program_->Begin(step, /*training=*/true, &batches, [&](int microbatch, const at::Tensor& hidden) {
@@ -112,7 +116,8 @@ at::Tensor ParallelModel::NextTokenLogits(const at::Tensor& window, int64_t posi
 
 std::vector<int64_t> LayersPerStage(const RunConfig& config, int64_t vocab) {
   if (!config.parallel.stages.empty()) return config.parallel.stages;
-  // A block costs 12 H^2 multiply-adds a token and its attention H S; the projection costs V H; a lookup almost nothing.
+  // A block costs 12 H^2 multiply-adds a token and its attention H S; the projection costs V H; a lookup
+  // almost nothing.
   const double h = static_cast<double>(config.model.hidden);
   const double block = 12.0 * h * h + h * static_cast<double>(config.model.context);
   const double head = static_cast<double>(vocab) * h / block;

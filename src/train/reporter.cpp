@@ -37,26 +37,29 @@ void Reporter::Begin(const std::string& mesh_map) {
                         facts_.degrees.world(), facts_.environment.backend, facts_.environment.threads,
                         facts_.environment.threads == 1 ? "" : "s"));
   if (!mesh_map.empty()) Print(mesh_map);
-  Print(absl::StrFormat("model      %s: %d layers x %d hidden, %d heads, context %d, vocabulary %d: %s parameters, %s",
-                        c.model.family, c.model.layers, c.model.hidden, c.model.heads, c.model.context, facts_.vocab,
-                        FormatCount(CountParameters(c.model, facts_.vocab)), c.train.dtype));
+  Print(absl::StrFormat(
+      "model      %s: %d layers x %d hidden, %d heads, context %d, vocabulary %d: %s parameters, %s",
+      c.model.family, c.model.layers, c.model.hidden, c.model.heads, c.model.context, facts_.vocab,
+      FormatCount(CountParameters(c.model, facts_.vocab)), c.train.dtype));
   if (c.parallel.pipeline > 1) {
-    Print(absl::StrFormat("pipeline   %s, %d microbatches, layers per stage: %s", c.parallel.schedule, c.Microbatches(),
-                          absl::StrJoin(facts_.layers_per_stage, " ")));
+    Print(absl::StrFormat("pipeline   %s, %d microbatches, layers per stage: %s", c.parallel.schedule,
+                          c.Microbatches(), absl::StrJoin(facts_.layers_per_stage, " ")));
   }
   Print(absl::StrFormat("data       %s", facts_.data));
-  Print(absl::StrFormat("batch      %d samples x %d tokens = %s tokens a step; %s steps", c.train.global_batch,
-                        c.model.context, FormatCount(c.train.global_batch * c.model.context),
-                        FormatCount(c.train.steps)));
-  Print(absl::StrFormat("mfu        %.4g model FLOPs a token = 6 x parameters in matrix products + 6 x layers x hidden x "
-                        "context (causal); peak %.4g TFLOP/s a rank, %s",
-                        per_token, facts_.peak_flops / 1e12, facts_.peak_source));
+  Print(absl::StrFormat("batch      %d samples x %d tokens = %s tokens a step; %s steps",
+                        c.train.global_batch, c.model.context,
+                        FormatCount(c.train.global_batch * c.model.context), FormatCount(c.train.steps)));
+  Print(absl::StrFormat(
+      "mfu        %.4g model FLOPs a token = 6 x parameters in matrix products + 6 x layers x hidden x "
+      "context (causal); peak %.4g TFLOP/s a rank, %s",
+      per_token, facts_.peak_flops / 1e12, facts_.peak_source));
   for (const std::string& note : facts_.notes) Print("note       " + note);
   Print("\n" + Legend(CanDrawBoxes(1)));
   if (IsTerminal(2)) progress_ = std::make_unique<ProgressBar>("train", c.train.steps);
 }
 
-StepMetrics Reporter::MetricsOf(const StepResult& r, const std::array<int64_t, kAxisCount>& comm_bytes) const {
+StepMetrics Reporter::MetricsOf(const StepResult& r,
+                                const std::array<int64_t, kAxisCount>& comm_bytes) const {
   const RunConfig& c = facts_.config;
   const double ranks = static_cast<double>(facts_.degrees.world());
   const double tokens = static_cast<double>(c.train.global_batch * c.model.context);
@@ -92,13 +95,15 @@ absl::Status Reporter::Step(const StepResult& result, const std::array<int64_t, 
   }
   history_.push_back(m);
   const RunConfig& c = facts_.config;
-  if (m.step % c.log.every == 0 || m.step == 1 || m.step == c.train.steps || evaluation) Print(ToConsoleLine(m));
+  if (m.step % c.log.every == 0 || m.step == 1 || m.step == c.train.steps || evaluation)
+    Print(ToConsoleLine(m));
   if (progress_) progress_->Update(m.step);
   return metrics_.Append(m);
 }
 
 absl::Status Reporter::Sample(int64_t step, const std::string& prompt, const std::string& text) {
-  const std::string record = absl::StrFormat("--- step %d\nprompt: %s\nresponse:\n%s%s\n", step, prompt, prompt, text);
+  const std::string record =
+      absl::StrFormat("--- step %d\nprompt: %s\nresponse:\n%s%s\n", step, prompt, prompt, text);
   Print(record);
   const std::string path = facts_.config.RunDir() + "/samples.txt";
   std::ofstream stream(path, std::ios::app);
@@ -144,11 +149,16 @@ void Reporter::End() {
   if (!plot.empty()) Print("\nvalidation loss by step\n" + plot);
   if (!history_.empty()) Print("\n" + ToText(s, CanDrawBoxes(1)));
   if (!json_) return;
-  nlohmann::ordered_json out = {{"run", facts_.config.run.name}, {"dir", facts_.config.RunDir()},
-                                {"ranks", facts_.degrees.world()}, {"steps", s.steps},
-                                {"parameters", s.parameters}, {"seconds", s.seconds},
-                                {"loss", s.final_loss}, {"median_dt", s.median_dt},
-                                {"tps", s.tps}, {"mfu", s.mfu}};
+  nlohmann::ordered_json out = {{"run", facts_.config.run.name},
+                                {"dir", facts_.config.RunDir()},
+                                {"ranks", facts_.degrees.world()},
+                                {"steps", s.steps},
+                                {"parameters", s.parameters},
+                                {"seconds", s.seconds},
+                                {"loss", s.final_loss},
+                                {"median_dt", s.median_dt},
+                                {"tps", s.tps},
+                                {"mfu", s.mfu}};
   if (s.val_loss) out["val_loss"] = *s.val_loss;
   std::printf("%s\n", out.dump(2).c_str());
   std::fflush(stdout);

@@ -71,9 +71,10 @@ class Trainer {
   }
 
   static absl::Status NotFinite(const StepResult& r) {
-    return NumericalError(absl::StrCat("step ", r.step, ": loss ", r.loss, ", gradient norm ", r.grad_norm,
-                                       " is not finite; try a lower optimizer.lr, a longer optimizer.warmup or a "
-                                       "smaller train.clip"));
+    return NumericalError(
+        absl::StrCat("step ", r.step, ": loss ", r.loss, ", gradient norm ", r.grad_norm,
+                     " is not finite; try a lower optimizer.lr, a longer optimizer.warmup or a "
+                     "smaller train.clip"));
   }
 
   const PreparedRun& run_;
@@ -88,7 +89,8 @@ absl::Status CheckPrompt(const RunConfig& config, const Dataset& data, const Ori
   const absl::Status encoded = data.tokenizer->Encode(config.evaluate.prompt).status();
   if (encoded.ok()) return encoded;
   const std::string where = origin ? origin("evaluate.prompt") : "";
-  return ConfigurationError(absl::StrCat(where.empty() ? "" : where + ": ", "evaluate.prompt: ", encoded.message()));
+  return ConfigurationError(
+      absl::StrCat(where.empty() ? "" : where + ": ", "evaluate.prompt: ", encoded.message()));
 }
 
 }  // namespace
@@ -116,7 +118,8 @@ absl::StatusOr<PreparedRun> PrepareRun(const RunConfig& config, const OriginOf& 
 }
 
 absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedConfig& loaded, bool json) {
-  absl::StatusOr<PreparedRun> run = PrepareRun(config, [&](const std::string& key) { return loaded.OriginOf(key); });
+  absl::StatusOr<PreparedRun> run =
+      PrepareRun(config, [&](const std::string& key) { return loaded.OriginOf(key); });
   bool restarted = false;
   absl::Status ready = run.status();
   if (ready.ok() && launcher.first()) ready = PrepareRunFolder(config.RunDir(), loaded, &restarted);
@@ -128,10 +131,19 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
         const PeakRate peak = PeakOfRank(config.log.peak_tflops, environment, world);
         std::unique_ptr<Reporter> reporter;
         if (world.rank() == 0) {
-          RunFacts facts{config, run->mesh.degrees(), run->vocab, environment, peak.flops, peak.source,
-                         run->dataset.Describe(), LayersPerStage(config, run->vocab), RunNotes(config, run->vocab)};
-          if (restarted) facts.notes.push_back("the folder held this run without a checkpoint: it starts again, and the "
-                                               "old metrics.jsonl and samples.txt are kept as *.old");
+          RunFacts facts{config,
+                         run->mesh.degrees(),
+                         run->vocab,
+                         environment,
+                         peak.flops,
+                         peak.source,
+                         run->dataset.Describe(),
+                         LayersPerStage(config, run->vocab),
+                         RunNotes(config, run->vocab)};
+          if (restarted)
+            facts.notes.push_back(
+                "the folder held this run without a checkpoint: it starts again, and the "
+                "old metrics.jsonl and samples.txt are kept as *.old");
           auto made = Reporter::Create(std::move(facts), json);
           if (!made.ok()) return made.status();
           reporter = *std::move(made);

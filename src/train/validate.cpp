@@ -22,10 +22,12 @@ class Rules {
   // `key` = `value` must be a multiple of `factor`, which is described by `what`.
   void Multiple(const std::string& key, int64_t value, int64_t factor, const std::string& what) {
     if (factor > 0 && value % factor == 0) return;
-    Add(key, value, absl::StrCat("must be a multiple of ", what, " = ", factor), AnyOf(NearestMultiples(factor, value)));
+    Add(key, value, absl::StrCat("must be a multiple of ", what, " = ", factor),
+        AnyOf(NearestMultiples(factor, value)));
   }
   void AtMost(const std::string& key, int64_t value, int64_t limit, const std::string& what) {
-    if (value > limit) Add(key, value, absl::StrCat("must be at most ", what, " = ", limit), absl::StrCat(limit));
+    if (value > limit)
+      Add(key, value, absl::StrCat("must be at most ", what, " = ", limit), absl::StrCat(limit));
   }
   void Add(const std::string& key, int64_t value, const std::string& rule, const std::string& nearest) {
     Line(key, absl::StrCat(key, " = ", value, " ", rule, "; nearest legal: ", nearest));
@@ -79,9 +81,9 @@ absl::Status ValidateRun(const RunConfig& c, const OriginOf& origin) {
     rules.Line("parallel.order", std::string(order.message()));
   }
   if (c.optimizer.decay != "constant" && c.optimizer.min_lr > c.optimizer.lr) {
-    rules.Line("optimizer.min_lr",
-               absl::StrCat("optimizer.min_lr = ", c.optimizer.min_lr, " must be at most optimizer.lr = ", c.optimizer.lr,
-                            "; nearest legal: ", c.optimizer.lr));
+    rules.Line("optimizer.min_lr", absl::StrCat("optimizer.min_lr = ", c.optimizer.min_lr,
+                                                " must be at most optimizer.lr = ", c.optimizer.lr,
+                                                "; nearest legal: ", c.optimizer.lr));
   }
   return rules.Result();
 }
@@ -90,7 +92,8 @@ std::vector<std::string> RunNotes(const RunConfig& c, int64_t vocab) {
   std::vector<std::string> notes;
   const int64_t t = c.parallel.tensor, padded = (vocab + t - 1) / t * t;
   if (padded != vocab) {
-    notes.push_back(absl::StrCat("vocabulary of ", vocab, " classes padded to ", padded, " so that parallel.tensor = ", t,
+    notes.push_back(absl::StrCat("vocabulary of ", vocab, " classes padded to ", padded,
+                                 " so that parallel.tensor = ", t,
                                  " divides it; padded classes take no part"));
   }
   if (c.parallel.tensor_sequence && t == 1) {
@@ -102,13 +105,15 @@ std::vector<std::string> RunNotes(const RunConfig& c, int64_t vocab) {
   return notes;
 }
 
-absl::StatusOr<int64_t> ResolveVocabulary(const RunConfig& config, int64_t data_vocab, const OriginOf& origin) {
+absl::StatusOr<int64_t> ResolveVocabulary(const RunConfig& config, int64_t data_vocab,
+                                          const OriginOf& origin) {
   if (config.model.vocab == 0) return data_vocab;
   if (config.model.vocab >= data_vocab) return config.model.vocab;
   const std::string where = origin ? origin("model.vocab") : "";
-  return ConfigurationError(absl::StrCat(where.empty() ? "" : where + ": ", "model.vocab = ", config.model.vocab,
-                                         " is smaller than the data's vocabulary of ", data_vocab,
-                                         " classes; nearest legal: ", data_vocab, ", or 0 to take the data's"));
+  return ConfigurationError(
+      absl::StrCat(where.empty() ? "" : where + ": ", "model.vocab = ", config.model.vocab,
+                   " is smaller than the data's vocabulary of ", data_vocab,
+                   " classes; nearest legal: ", data_vocab, ", or 0 to take the data's"));
 }
 
 }  // namespace orthant

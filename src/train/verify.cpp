@@ -21,18 +21,20 @@ RunConfig ConfigFor(const RunConfig& config, const ParallelConfig& parallel) {
   return run;
 }
 
-CombinationResult Compare(const PreparedRun& run, const Reference& reference, const Combination& combination) {
+CombinationResult Compare(const PreparedRun& run, const Reference& reference,
+                          const Combination& combination) {
   CombinationResult result;
   result.combination = combination;
   Differences all;
   std::mutex mutex;
   const auto start = std::chrono::steady_clock::now();
   try {
-    RunLocal(static_cast<int>(run.mesh.world()), {.timeout_seconds = run.config.comm.timeout}, [&](Communicator& world) {
-      const Differences mine = CompareRank(run, reference, world);
-      const std::lock_guard<std::mutex> lock(mutex);
-      all.Merge(mine);
-    });
+    RunLocal(static_cast<int>(run.mesh.world()), {.timeout_seconds = run.config.comm.timeout},
+             [&](Communicator& world) {
+               const Differences mine = CompareRank(run, reference, world);
+               const std::lock_guard<std::mutex> lock(mutex);
+               all.Merge(mine);
+             });
   } catch (const std::exception& error) {
     result.error = error.what();
   }
@@ -49,14 +51,16 @@ std::vector<ParallelConfig> Spread(const std::vector<ParallelConfig>& all, int64
   const int64_t total = static_cast<int64_t>(all.size());
   if (count <= 0 || count >= total) return all;
   std::vector<ParallelConfig> some;
-  for (int64_t i = 0; i < count; ++i) some.push_back(all[count == 1 ? total - 1 : i * (total - 1) / (count - 1)]);
+  for (int64_t i = 0; i < count; ++i)
+    some.push_back(all[count == 1 ? total - 1 : i * (total - 1) / (count - 1)]);
   return some;
 }
 
 }  // namespace
 
 bool VerifyResult::ok() const {
-  return !results.empty() && std::all_of(results.begin(), results.end(), [](const auto& r) { return r.ok(); });
+  return !results.empty() &&
+         std::all_of(results.begin(), results.end(), [](const auto& r) { return r.ok(); });
 }
 
 std::vector<ParallelConfig> LegalCombinations(const RunConfig& config, int64_t max_ranks) {
@@ -119,9 +123,10 @@ absl::StatusOr<VerifyResult> Verify(const LoadVariant& load, const VerifyOptions
     total += static_cast<int64_t>(variants.back().meshes.size());
   }
   if (total == 0) {
-    return ConfigurationError(absl::StrCat("no mesh of 2 to ", options.max_ranks,
-                                           " ranks is legal for this configuration: degrees must divide model.heads, "
-                                           "model.context and train.global_batch / train.micro_batch"));
+    return ConfigurationError(
+        absl::StrCat("no mesh of 2 to ", options.max_ranks,
+                     " ranks is legal for this configuration: degrees must divide model.heads, "
+                     "model.context and train.global_batch / train.micro_batch"));
   }
   for (const Variant& variant : variants) {
     absl::StatusOr<PreparedRun> one = PrepareRun(ConfigFor(variant.config, ParallelConfig{}), nullptr);

@@ -19,18 +19,20 @@ namespace orthant {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double Seconds(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+double Seconds(Clock::time_point from) {
+  return std::chrono::duration<double>(Clock::now() - from).count();
+}
 
 struct Size {
   int64_t layers, heads, hidden, context, batch, vocab;
 };
-const std::map<std::string, Size> kSizes = {{"S", {4, 4, 128, 64, 12, 65}},
-                                            {"M", {6, 6, 384, 256, 8, 65}},
-                                            {"L", {12, 12, 768, 256, 4, 50304}}};
+const std::map<std::string, Size> kSizes = {
+    {"S", {4, 4, 128, 64, 12, 65}}, {"M", {6, 6, 384, 256, 8, 65}}, {"L", {12, 12, 768, 256, 4, 50304}}};
 
 struct Options {
   std::string size = "S", tag;
-  int data = 1, tensor = 1, pipeline = 1, sequence = 1, zero = 0, threads = 1, micro = 4, steps = 20, warmup = 3;
+  int data = 1, tensor = 1, pipeline = 1, sequence = 1, zero = 0, threads = 1, micro = 4, steps = 20,
+      warmup = 3;
   bool tensor_sequence = false;
   double seconds = 25.0;
 };
@@ -42,11 +44,13 @@ RunConfig ConfigOf(const Options& o) {
   c.model.heads = s.heads;
   c.model.hidden = s.hidden;
   c.model.context = s.context;
-  c.parallel = {.data = o.data, .tensor = o.tensor, .pipeline = o.pipeline, .sequence = o.sequence, .zero = o.zero};
+  c.parallel = {
+      .data = o.data, .tensor = o.tensor, .pipeline = o.pipeline, .sequence = o.sequence, .zero = o.zero};
   c.parallel.tensor_sequence = o.tensor_sequence;
   c.train.global_batch = s.batch;
   const int64_t local = s.batch / o.data;  // without a pipeline the local batch is one microbatch
-  c.train.micro_batch = o.pipeline == 1 ? local : std::max<int64_t>(1, local / std::min<int64_t>(o.micro, local));
+  c.train.micro_batch =
+      o.pipeline == 1 ? local : std::max<int64_t>(1, local / std::min<int64_t>(o.micro, local));
   c.train.steps = 1000;
   c.optimizer.lr = s.vocab < 1000 ? 1e-3 : 6e-4;
   c.data.source = "synthetic";
@@ -89,12 +93,28 @@ int Run(const Options& o) {
   const double median = times[times.size() / 2];
   const double tokens = static_cast<double>(run->config.train.global_batch * run->config.model.context);
   nlohmann::ordered_json out = {
-      {"tag", o.tag}, {"size", o.size}, {"impl", "orthant"}, {"dtype", "fp32"}, {"ranks", ranks}, {"dp", o.data},
-      {"tp", o.tensor}, {"pp", o.pipeline}, {"sp", o.sequence}, {"zero", o.zero},
-      {"micro", run->config.Microbatches()}, {"threads", o.threads}, {"steps", times.size()},
-      {"min_ms", times.front()}, {"med_ms", median}, {"max_ms", times.back()}, {"tok_s", tokens / median * 1e3},
-      {"gflops", FlopsPerToken(run->config.model, run->vocab) * tokens / median / 1e6}, {"first_step_s", first_step},
-      {"rss_mib", PeakResidentBytes() >> 20}, {"loss0", first_loss}, {"last_loss", last_loss}};
+      {"tag", o.tag},
+      {"size", o.size},
+      {"impl", "orthant"},
+      {"dtype", "fp32"},
+      {"ranks", ranks},
+      {"dp", o.data},
+      {"tp", o.tensor},
+      {"pp", o.pipeline},
+      {"sp", o.sequence},
+      {"zero", o.zero},
+      {"micro", run->config.Microbatches()},
+      {"threads", o.threads},
+      {"steps", times.size()},
+      {"min_ms", times.front()},
+      {"med_ms", median},
+      {"max_ms", times.back()},
+      {"tok_s", tokens / median * 1e3},
+      {"gflops", FlopsPerToken(run->config.model, run->vocab) * tokens / median / 1e6},
+      {"first_step_s", first_step},
+      {"rss_mib", PeakResidentBytes() >> 20},
+      {"loss0", first_loss},
+      {"last_loss", last_loss}};
   std::printf("RESULT %s\n", out.dump().c_str());
   return 0;
 }

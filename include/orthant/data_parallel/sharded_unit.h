@@ -1,7 +1,7 @@
-// ShardedUnit: the parameters that live and travel together (the embedding, one block, the head) in one contiguous
-// padded buffer, their gradients in another, and one slice of both per rank of data x sequence.
-// ZeRO (arXiv 1910.02054, section 5): stage 0 keeps everything whole; stage 1 shards the optimiser state, so each
-// rank receives, updates and gives back its own slice only.
+// ShardedUnit: the parameters that live and travel together (the embedding, one block, the head) in one
+// contiguous padded buffer, their gradients in another, and one slice of both per rank of data x sequence.
+// ZeRO (arXiv 1910.02054, section 5): stage 0 keeps everything whole; stage 1 shards the optimiser state, so
+// each rank receives, updates and gives back its own slice only.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ namespace orthant {
 struct UnitOptions {
   at::ScalarType dtype = at::kFloat;
   uint64_t seed = 0;
-  int zero_stage = 0;             // 0 or 1
-  bool tensor_partial = false;    // gradients of parameters that every tensor rank holds are summands (tensor_sequence)
-  Communicator* data = nullptr;   // data x sequence: gradients are summed and state is sharded over it
+  int zero_stage = 0;  // 0 or 1
+  bool tensor_partial =
+      false;  // gradients of parameters that every tensor rank holds are summands (tensor_sequence)
+  Communicator* data = nullptr;    // data x sequence: gradients are summed and state is sharded over it
   Communicator* tensor = nullptr;  // the tensor axis
 };
 
@@ -62,7 +63,8 @@ class ShardedUnit {
   void StartGather();
   void FinishGather();
 
-  // For tests and checkpoints: makes whole gradients visible in every parameter's grad() (stage 1 gathers them).
+  // For tests and checkpoints: makes whole gradients visible in every parameter's grad() (stage 1 gathers
+  // them).
   void GatherGradients();
 
   // Elements of the flat buffer, padding included.
@@ -78,12 +80,12 @@ class ShardedUnit {
   std::string name_;
   UnitOptions options_;
   std::vector<std::unique_ptr<Parameter>> parameters_;
-  std::vector<int64_t> offsets_;               // of each parameter in the flat buffers
+  std::vector<int64_t> offsets_;                       // of each parameter in the flat buffers
   int64_t replicated_begin_ = 0, replicated_end_ = 0;  // parameters that every tensor rank holds whole
-  at::Tensor values_, gradients_;              // [elements]
-  int64_t begin_ = 0, end_ = 0;                // what this rank updates
+  at::Tensor values_, gradients_;                      // [elements]
+  int64_t begin_ = 0, end_ = 0;                        // what this rank updates
   std::vector<Segment> segments_;
-  size_t pending_ = 0;                         // parameters whose gradient is incomplete
+  size_t pending_ = 0;  // parameters whose gradient is incomplete
   bool held_ = false;
   Work reduce_, gather_;
 };

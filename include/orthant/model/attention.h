@@ -15,7 +15,7 @@ struct AttentionParameters {
 };
 
 // x [b, S', H] -> [b, S', H]. `context` outlives the graph.
-at::Tensor CausalSelfAttention(const at::Tensor& x, const AttentionParameters& parameters, const ModelConfig& config,
-                               const StageContext& context, int layer);
+at::Tensor CausalSelfAttention(const at::Tensor& x, const AttentionParameters& parameters,
+                               const ModelConfig& config, const StageContext& context, int layer);
 
 }  // namespace orthant

@@ -1,5 +1,5 @@
-// The GPT-2 family: pre-norm blocks, GELU, learned positions, bias on or off, tied or untied embeddings, dropout on
-// embeddings, attention probabilities and residual branches.
+// The GPT-2 family: pre-norm blocks, GELU, learned positions, bias on or off, tied or untied embeddings,
+// dropout on embeddings, attention probabilities and residual branches.
 #pragma once
 
 #include "orthant/model/attention.h"
@@ -18,7 +18,9 @@ class Gpt2Stage : public StageModel {
   at::Tensor Logits(const at::Tensor& x, int64_t position) override;
   std::vector<ShardedUnit*> units() const override;
   ShardedUnit* tied_unit() const override { return tied_unit_; }
-  Parameter* tied_parameter() const override { return tied_unit_ == nullptr ? nullptr : tied_unit_->Find("wte.weight"); }
+  Parameter* tied_parameter() const override {
+    return tied_unit_ == nullptr ? nullptr : tied_unit_->Find("wte.weight");
+  }
 
  private:
   struct Norm {

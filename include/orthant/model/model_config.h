@@ -30,8 +30,9 @@ void Describe(Fields& fields, ModelConfig& config);
 // Logical parameters of the whole model (no padding, tied tensors once); `vocab` resolved.
 int64_t CountParameters(const ModelConfig& config, int64_t vocab);
 
-// Model FLOPs of forward and backward per token: 6 x (parameters in matrix products, the vocabulary projection
-// included) + 6 x layers x hidden x context for causal attention, each product counted as two operations.
+// Model FLOPs of forward and backward per token: 6 x (parameters in matrix products, the vocabulary
+// projection included) + 6 x layers x hidden x context for causal attention, each product counted as two
+// operations.
 double FlopsPerToken(const ModelConfig& config, int64_t vocab);
 
 }  // namespace orthant

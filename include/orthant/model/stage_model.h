@@ -1,5 +1,5 @@
-// StageModel: one stage's (or chunk's) share of a model. A family is one class behind this interface and one line
-// in the table of src/model/families.cpp.
+// StageModel: one stage's (or chunk's) share of a model. A family is one class behind this interface and one
+// line in the table of src/model/families.cpp.
 #pragma once
 
 #include <cstdint>
@@ -42,16 +42,17 @@ class StageModel {
   virtual at::Tensor Embed(const at::Tensor& tokens) = 0;
   // [b, S', H] -> [b, S', H]: this stage's blocks.
   virtual at::Tensor Blocks(const at::Tensor& x) = 0;
-  // [b, S', H], targets [b, S/sp] -> scalar fp64: scale * sum of the losses of this rank's tokens; last stage only.
+  // [b, S', H], targets [b, S/sp] -> scalar fp64: scale * sum of the losses of this rank's tokens; last stage
+  // only.
   virtual at::Tensor Loss(const at::Tensor& x, const at::Tensor& targets, double scale) = 0;
-  // [b, S', H] -> logits [b, V] of the token at `position` (0 .. context-1), on every rank of tensor and sequence;
-  // last stage only, no autograd.
+  // [b, S', H] -> logits [b, V] of the token at `position` (0 .. context-1), on every rank of tensor and
+  // sequence; last stage only, no autograd.
   virtual at::Tensor Logits(const at::Tensor& x, int64_t position) = 0;
 
   // The units, in forward order.
   virtual std::vector<ShardedUnit*> units() const = 0;
-  // The unit that holds this stage's copy of an embedding tied across stages, and the parameter in it; null when
-  // there is none or first and last stage are one.
+  // The unit that holds this stage's copy of an embedding tied across stages, and the parameter in it; null
+  // when there is none or first and last stage are one.
   virtual ShardedUnit* tied_unit() const = 0;
   virtual Parameter* tied_parameter() const = 0;
 };

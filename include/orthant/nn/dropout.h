@@ -1,5 +1,5 @@
-// Dropout whose masks are a function of logical position alone - (seed, step, sample, layer, site, element) - so
-// that every mesh drops the same elements and a rank draws only its own share.
+// Dropout whose masks are a function of logical position alone - (seed, step, sample, layer, site, element) -
+// so that every mesh drops the same elements and a rank draws only its own share.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct DropoutKey {
   DropoutSite site = DropoutSite::kEmbedding;
 };
 
-// A share of the logical per-sample tensor [L0, L1, L2]: [count0, count1, count2] elements from (begin0, begin1, 0);
-// the last dim is always whole (L2 == count2).
+// A share of the logical per-sample tensor [L0, L1, L2]: [count0, count1, count2] elements from (begin0,
+// begin1, 0); the last dim is always whole (L2 == count2).
 struct DropoutWindow {
   int64_t logical1 = 1;  // L1
   int64_t begin0 = 0, count0 = 1;
@@ -29,8 +29,8 @@ struct DropoutWindow {
   int64_t count2 = 1;
 };
 
-// x [B, count0, count1, count2] (any shape with these elements in this order), `rows` the B positions within the
-// global batch -> x * mask / (1 - p), differentiable. p = 0 returns x itself.
+// x [B, count0, count1, count2] (any shape with these elements in this order), `rows` the B positions within
+// the global batch -> x * mask / (1 - p), differentiable. p = 0 returns x itself.
 at::Tensor Dropout(const at::Tensor& x, double p, const DropoutKey& key, std::span<const int64_t> rows,
                    const DropoutWindow& window);
 

@@ -8,12 +8,13 @@
 
 namespace orthant {
 
-// tokens [B, S] int64, table [V_local, H] holding ids first .. first + V_local - 1 -> [B, S, H]; zero rows for ids
-// that are held elsewhere.
+// tokens [B, S] int64, table [V_local, H] holding ids first .. first + V_local - 1 -> [B, S, H]; zero rows
+// for ids that are held elsewhere.
 at::Tensor EmbeddingLookup(const at::Tensor& tokens, const at::Tensor& table, int64_t first);
 
-// Adds dy [B, S, H] to the rows of table.grad() that `tokens` name; the first contribution of a step overwrites.
-// Rows are added in token order whatever the number of threads, so results are repeatable to the bit.
+// Adds dy [B, S, H] to the rows of table.grad() that `tokens` name; the first contribution of a step
+// overwrites. Rows are added in token order whatever the number of threads, so results are repeatable to the
+// bit.
 void EmbeddingBackward(const at::Tensor& dy, const at::Tensor& tokens, Parameter& table, int64_t first);
 
 }  // namespace orthant

@@ -6,8 +6,8 @@
 
 namespace orthant {
 
-// x [..., H], weight [H], bias [H] or null -> [..., H]; differentiable in x. `weight` and `bias` must outlive the
-// graph; their gradients are added during backward.
+// x [..., H], weight [H], bias [H] or null -> [..., H]; differentiable in x. `weight` and `bias` must outlive
+// the graph; their gradients are added during backward.
 at::Tensor LayerNorm(const at::Tensor& x, Parameter& weight, Parameter* bias, double eps);
 
 }  // namespace orthant

@@ -23,8 +23,8 @@ at::Tensor RowMaxima(const at::Tensor& logits, const VocabShard& shard);
 at::Tensor ExponentiateRows(const at::Tensor& logits, const at::Tensor& maxima, const at::Tensor& targets,
                             const VocabShard& shard);
 
-// Turns the exponentials into the gradient of scale * loss: scale * (softmax - one_hot(target)); padding is 0.
-// sums [N]: whole-vocabulary row sums.
+// Turns the exponentials into the gradient of scale * loss: scale * (softmax - one_hot(target)); padding is
+// 0. sums [N]: whole-vocabulary row sums.
 void GradientRows(const at::Tensor& exponentials, const at::Tensor& sums, const at::Tensor& targets,
                   const VocabShard& shard, double scale);
 

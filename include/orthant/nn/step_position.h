@@ -1,4 +1,5 @@
-// Where a stage stands inside a step; written by the trainer before each microbatch, read by labels and dropout.
+// Where a stage stands inside a step; written by the trainer before each microbatch, read by labels and
+// dropout.
 #pragma once
 
 #include <cstdint>

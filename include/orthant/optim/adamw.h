@@ -16,7 +16,8 @@ struct AdamWStep {
   int64_t step = 1;  // counts from 1; bias corrections use it
 };
 
-// Updates `value` and both moments in place from `gradient`: 1-D, contiguous, one floating dtype, equal lengths.
+// Updates `value` and both moments in place from `gradient`: 1-D, contiguous, one floating dtype, equal
+// lengths.
 void AdamWUpdate(const at::Tensor& value, const at::Tensor& gradient, const at::Tensor& first_moment,
                  const at::Tensor& second_moment, const AdamWStep& step);
 

@@ -1,5 +1,5 @@
-// The global gradient norm: the square root of the sum of squares of every logical gradient element, each counted
-// once, over all axes of the mesh.
+// The global gradient norm: the square root of the sum of squares of every logical gradient element, each
+// counted once, over all axes of the mesh.
 #pragma once
 
 #include <vector>
@@ -8,12 +8,13 @@
 
 namespace orthant {
 
-// Sum of squares of a 1-D tensor in fp64. The order of the sum is fixed: blocks, then lanes, whatever the threads.
+// Sum of squares of a 1-D tensor in fp64. The order of the sum is fixed: blocks, then lanes, whatever the
+// threads.
 double SumOfSquares(const at::Tensor& values);
 
-// This rank's part of the squared norm: the parts of all ranks of the world add up to it. `first_replica` says
-// whether this rank counts for units whose gradients every rank of data x sequence holds whole (ZeRO 0): true on one
-// of them.
+// This rank's part of the squared norm: the parts of all ranks of the world add up to it. `first_replica`
+// says whether this rank counts for units whose gradients every rank of data x sequence holds whole (ZeRO 0):
+// true on one of them.
 double SquaredNormPart(const std::vector<ShardedUnit*>& units, bool first_replica);
 
 // What gradients are multiplied by: min(1, limit / (norm + 1e-6)); 1 when limit is 0.

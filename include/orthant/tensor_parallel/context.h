@@ -1,5 +1,6 @@
-// What every tensor-parallel layer of a stage shares. Also the two layouts an activation may have between blocks:
-// whole [B, S, H] on every tensor rank, or, with tensor_sequence, a slice [B, S/t, H] (arXiv 2205.05198, section 4).
+// What every tensor-parallel layer of a stage shares. Also the two layouts an activation may have between
+// blocks: whole [B, S, H] on every tensor rank, or, with tensor_sequence, a slice [B, S/t, H] (arXiv
+// 2205.05198, section 4).
 #pragma once
 
 #include "orthant/comm/communicator.h"

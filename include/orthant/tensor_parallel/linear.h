@@ -1,5 +1,5 @@
-// Column- and row-parallel linear layers (Megatron-LM, arXiv 1909.08053, section 3). A column layer followed by
-// elementwise work and a row layer needs one collective forward and one backward.
+// Column- and row-parallel linear layers (Megatron-LM, arXiv 1909.08053, section 3). A column layer followed
+// by elementwise work and a row layer needs one collective forward and one backward.
 #pragma once
 
 #include "orthant/nn/parameter.h"
@@ -8,7 +8,8 @@
 namespace orthant {
 
 // y = x W^T + b with W [M/t, K] and b [M/t]: this rank's output features.
-// x [B, S, K], or [B, S/t, K] with tensor_sequence (gathered here, and again in backward instead of being kept).
+// x [B, S, K], or [B, S/t, K] with tensor_sequence (gathered here, and again in backward instead of being
+// kept).
 // -> [B, S, M/t]. Backward sums the input gradient over the group while the weight gradient is computed.
 at::Tensor ColumnLinear(const at::Tensor& x, Parameter& weight, Parameter* bias, const TensorContext& context,
                         const char* what, int layer);

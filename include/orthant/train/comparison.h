@@ -26,7 +26,8 @@ struct Reference {
   LogicalTensors values;
 };
 
-// Copies of this rank's shares of all gradients or values, without padding; on one rank these are the logical tensors.
+// Copies of this rank's shares of all gradients or values, without padding; on one rank these are the logical
+// tensors.
 LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what);
 
 // The differences that one rank sees, relative to the largest magnitude of the reference tensor.
@@ -38,8 +39,10 @@ class Differences {
   // Keeps the worst of both, and the first.
   void Merge(const Differences& other);
 
-  double worst() const { return worst_; }                        // largest relative difference
-  const std::string& worst_name() const { return worst_name_; }  // "loss", "grad_norm", "gradient of ...", "value of ..."
+  double worst() const { return worst_; }  // largest relative difference
+  const std::string& worst_name() const {
+    return worst_name_;
+  }  // "loss", "grad_norm", "gradient of ...", "value of ..."
   // The first, in forward order, beyond the tolerance; "" when there is none.
   const std::string& first_name() const { return first_name_; }
   double first() const { return first_; }

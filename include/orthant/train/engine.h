@@ -1,5 +1,5 @@
-// Engine: one rank's training step, from batch to updated parameters. The trainer drives it for a run, `verify` for
-// its proofs; neither has a step of its own.
+// Engine: one rank's training step, from batch to updated parameters. The trainer drives it for a run,
+// `verify` for its proofs; neither has a step of its own.
 #pragma once
 
 #include <memory>
@@ -23,7 +23,8 @@ struct StepResult {
 class Engine {
  public:
   // Collective over `world`, which outlives the engine, as does `dataset`.
-  Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const Dataset& dataset, Communicator& world);
+  Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const Dataset& dataset,
+         Communicator& world);
 
   // Steps count from 1 and come in order. Throws CommError, or StatusError when a batch cannot be read.
   StepResult Step(int64_t step);

@@ -1,4 +1,5 @@
-// Text from the model, over the whole mesh: every rank takes part in each token, and every mesh draws the same.
+// Text from the model, over the whole mesh: every rank takes part in each token, and every mesh draws the
+// same.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ struct SamplingOptions {
 // The id drawn from `logits` [V] with the uniform number u in [0, 1). Pure.
 int64_t SampleToken(const at::Tensor& logits, const SamplingOptions& options, double u);
 
-// Continues `prompt` (at least one id) by options.tokens ids, each seeing the last `context` ones. -> the new ids,
-// the same on every rank. Collective over the world.
+// Continues `prompt` (at least one id) by options.tokens ids, each seeing the last `context` ones. -> the new
+// ids, the same on every rank. Collective over the world.
 std::vector<int64_t> Generate(ParallelModel& model, const std::vector<int64_t>& prompt, int64_t context,
                               const SamplingOptions& options);
 

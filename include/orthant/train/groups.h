@@ -1,4 +1,5 @@
-// The communicators of one rank: one a group of the mesh that it belongs to. Made once, in the same order on all.
+// The communicators of one rank: one a group of the mesh that it belongs to. Made once, in the same order on
+// all.
 #pragma once
 
 #include <array>
@@ -16,8 +17,8 @@ struct Groups {
   std::unique_ptr<Communicator> data_sequence;   // gradients are summed, ZeRO shards live here
   std::unique_ptr<Communicator> embedding_pair;  // first and last stage, where there are two; else null
 
-  // Bytes sent so far by axis, indexed by Axis: gradients and loss sums (data_sequence, world) count as data, the
-  // embedding pair as pipeline.
+  // Bytes sent so far by axis, indexed by Axis: gradients and loss sums (data_sequence, world) count as data,
+  // the embedding pair as pipeline.
   std::array<int64_t, kAxisCount> BytesSent() const;
 };
 

@@ -1,5 +1,5 @@
-// Where a run's ranks come from: threads of this process, or processes under an MPI launcher. What runs on them is
-// the same.
+// Where a run's ranks come from: threads of this process, or processes under an MPI launcher. What runs on
+// them is the same.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,8 @@ namespace orthant {
 // A status that crosses the training loop as an exception; Launcher::Run turns it back.
 class StatusError : public std::runtime_error {
  public:
-  explicit StatusError(absl::Status status) : std::runtime_error(std::string(status.message())), status_(std::move(status)) {}
+  explicit StatusError(absl::Status status)
+      : std::runtime_error(std::string(status.message())), status_(std::move(status)) {}
   const absl::Status& status() const { return status_; }
 
  private:
@@ -35,12 +36,12 @@ struct RankEnvironment {
 
 using RankBody = std::function<absl::Status(Communicator& world, const RankEnvironment& environment)>;
 
-// One a process, made by main's thread before anything that may fail, so that a failure on one process reaches the
-// user once and ends all of them.
+// One a process, made by main's thread before anything that may fail, so that a failure on one process
+// reaches the user once and ends all of them.
 class Launcher {
  public:
-  // Joins the other processes when an MPI launcher started this one; else nothing happens. `timeout_seconds`: how long
-  // an operation between processes may wait. EnvironmentError when MPI cannot start.
+  // Joins the other processes when an MPI launcher started this one; else nothing happens. `timeout_seconds`:
+  // how long an operation between processes may wait. EnvironmentError when MPI cannot start.
   static absl::StatusOr<std::unique_ptr<Launcher>> Start(double timeout_seconds);
   ~Launcher();
   Launcher(const Launcher&) = delete;
@@ -49,13 +50,13 @@ class Launcher {
   // True on the process that speaks to the user.
   bool first() const;
 
-  // The first failure among all processes' statuses: whole on the first process, with an empty message on the others
-  // (nothing more to print). OK when all are. Collective over processes.
+  // The first failure among all processes' statuses: whole on the first process, with an empty message on the
+  // others (nothing more to print). OK when all are. Collective over processes.
   absl::Status Agree(const absl::Status& status);
 
-  // Runs body on `ranks` ranks and returns the run's one status, as Agree does. EnvironmentError when an MPI launcher
-  // started another number of processes, or comm.backend cannot be had here. `threads_per_rank` 0: the host's cores
-  // shared among its ranks.
+  // Runs body on `ranks` ranks and returns the run's one status, as Agree does. EnvironmentError when an MPI
+  // launcher started another number of processes, or comm.backend cannot be had here. `threads_per_rank` 0:
+  // the host's cores shared among its ranks.
   absl::Status Run(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
 
  private:
@@ -63,8 +64,10 @@ class Launcher {
   explicit Launcher(std::unique_ptr<Processes> processes);
   // Tells the failure of this rank and ends every process.
   [[noreturn]] void EndAll(const absl::Status& status);
-  absl::Status RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
-  absl::Status RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
+  absl::Status RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank,
+                          const RankBody& body);
+  absl::Status RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank,
+                          const RankBody& body);
 
   std::unique_ptr<Processes> processes_;  // null when this is the only process
 };

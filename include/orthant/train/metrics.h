@@ -1,5 +1,5 @@
-// What a run tells: metrics.jsonl (one object a step, in full precision), the console line, the legend and the
-// summary. Pure formatting and one file; rank 0 alone holds these.
+// What a run tells: metrics.jsonl (one object a step, in full precision), the console line, the legend and
+// the summary. Pure formatting and one file; rank 0 alone holds these.
 #pragma once
 
 #include <array>
@@ -18,12 +18,12 @@ namespace orthant {
 struct StepMetrics {
   int64_t step = 0;
   double loss = 0.0, grad_norm = 0.0, lr = 0.0;
-  int64_t tokens = 0;                                 // trained on so far
-  double dt = 0.0, dtf = 0.0, dtb = 0.0, dto = 0.0;   // step, forward, backward, optimiser
+  int64_t tokens = 0;                                // trained on so far
+  double dt = 0.0, dtf = 0.0, dtb = 0.0, dto = 0.0;  // step, forward, backward, optimiser
   double sps = 0.0, sps_per_rank = 0.0, tps = 0.0, tps_per_rank = 0.0;
-  double mfu = 0.0;              // share of the peak, 0 .. 1
-  double tflops_per_rank = 0.0;  // model FLOPs
-  int64_t mem_peak_bytes = 0;    // resident, of the process, divided by the ranks in it
+  double mfu = 0.0;                              // share of the peak, 0 .. 1
+  double tflops_per_rank = 0.0;                  // model FLOPs
+  int64_t mem_peak_bytes = 0;                    // resident, of the process, divided by the ranks in it
   std::array<int64_t, kAxisCount> comm_bytes{};  // sent by this rank in the step, indexed by Axis
   std::optional<double> val_loss, train_loss;
 };
@@ -59,7 +59,8 @@ class MetricsFile {
   absl::Status Append(const StepMetrics& metrics);
 
  private:
-  explicit MetricsFile(std::string path, std::ofstream stream) : path_(std::move(path)), stream_(std::move(stream)) {}
+  explicit MetricsFile(std::string path, std::ofstream stream)
+      : path_(std::move(path)), stream_(std::move(stream)) {}
   std::string path_;
   std::ofstream stream_;
 };

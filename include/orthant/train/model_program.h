@@ -1,5 +1,5 @@
-// ModelProgram: what the pipeline executor calls for each action - a stage's forward and backward of a microbatch -
-// on a StageModel.
+// ModelProgram: what the pipeline executor calls for each action - a stage's forward and backward of a
+// microbatch - on a StageModel.
 #pragma once
 
 #include <functional>
@@ -17,11 +17,11 @@ class ModelProgram : public StageProgram {
   // What the last stage does with the hidden state of a microbatch: [b, S', H].
   using Finish = std::function<at::Tensor(int microbatch, const at::Tensor& hidden)>;
 
-  ModelProgram(StageModel& model, const StageShare& share, const ModelConfig& config, const StageContext& context,
-               StepPosition& position);
+  ModelProgram(StageModel& model, const StageShare& share, const ModelConfig& config,
+               const StageContext& context, StepPosition& position);
 
-  // Opens a pass over `batches`, one a microbatch, all of the same size. In training, `finish` returns the scalar
-  // that backward starts from; otherwise its result is not used.
+  // Opens a pass over `batches`, one a microbatch, all of the same size. In training, `finish` returns the
+  // scalar that backward starts from; otherwise its result is not used.
   void Begin(int64_t step, bool training, const std::vector<Batch>* batches, Finish finish);
 
   at::Tensor Forward(int chunk, int microbatch, const at::Tensor& input) override;

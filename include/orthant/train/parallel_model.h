@@ -23,8 +23,8 @@ class ParallelModel {
   ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world);
 
   // Runs the schedule over one global batch; gradients accumulate in the units and their reduction has begun.
-  // -> this rank's part of (sum of the losses) / (tokens of the global batch); the parts of the last stage's ranks
-  // with tensor position 0 add up to the loss, all others are 0.
+  // -> this rank's part of (sum of the losses) / (tokens of the global batch); the parts of the last stage's
+  // ranks with tensor position 0 add up to the loss, all others are 0.
   double ForwardBackward(int64_t step, const std::vector<Batch>& batches, ExecutorStats* stats);
   // Waits until every unit's gradient is the sum over the global batch.
   void ReduceGradients();
@@ -33,8 +33,8 @@ class ParallelModel {
 
   // Forward alone; -> this rank's part of the sum of the losses of `batches` (not divided).
   double EvaluateLoss(const std::vector<Batch>& batches);
-  // window: [1, context] int64, the same on every rank -> logits [V] of the token at `position`; undefined except
-  // on the last stage.
+  // window: [1, context] int64, the same on every rank -> logits [V] of the token at `position`; undefined
+  // except on the last stage.
   at::Tensor NextTokenLogits(const at::Tensor& window, int64_t position);
 
   const Groups& groups() const { return groups_; }

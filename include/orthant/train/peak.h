@@ -13,8 +13,9 @@ struct PeakRate {
   std::string source;
 };
 
-// `configured_tflops` where it is above 0; else measured on this host: the best of a few fp32 matrix products with all
-// cores on rank 0 while the others wait, shared among the ranks of the host. The same on every rank. Collective.
+// `configured_tflops` where it is above 0; else measured on this host: the best of a few fp32 matrix products
+// with all cores on rank 0 while the others wait, shared among the ranks of the host. The same on every rank.
+// Collective.
 PeakRate PeakOfRank(double configured_tflops, const RankEnvironment& environment, Communicator& world);
 
 }  // namespace orthant

@@ -1,5 +1,5 @@
-// RunConfig: a whole run, assembled here and nowhere else from the sections that the rooms describe. Each room
-// receives only its own section.
+// RunConfig: a whole run, assembled here and nowhere else from the sections that the rooms describe. Each
+// room receives only its own section.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
-// `orthant verify`: the proof of mesh invariance for a user's own configuration. Every legal mesh runs the same steps
-// in fp64 as one rank does, and every rank compares every loss, gradient norm, gradient and parameter with that.
+// `orthant verify`: the proof of mesh invariance for a user's own configuration. Every legal mesh runs the
+// same steps in fp64 as one rank does, and every rank compares every loss, gradient norm, gradient and
+// parameter with that.
 #pragma once
 
 #include <functional>
@@ -36,19 +37,19 @@ struct CombinationResult {
 };
 
 struct VerifyResult {
-  RunConfig config;                   // as run: fp64
-  std::vector<double> losses;         // of the reference, the configuration as it stands
-  int64_t legal = 0;                  // combinations that exist; results may be fewer when `meshes` was given
+  RunConfig config;            // as run: fp64
+  std::vector<double> losses;  // of the reference, the configuration as it stands
+  int64_t legal = 0;           // combinations that exist; results may be fewer when `meshes` was given
   std::vector<CombinationResult> results;
   bool ok() const;
 };
 
-// Degrees x schedules x ZeRO stages x tensor_sequence that are legal for `config` with at most `max_ranks` ranks, by
-// rank count; the one-rank reference itself is left out. Pure.
+// Degrees x schedules x ZeRO stages x tensor_sequence that are legal for `config` with at most `max_ranks`
+// ranks, by rank count; the one-rank reference itself is left out. Pure.
 std::vector<ParallelConfig> LegalCombinations(const RunConfig& config, int64_t max_ranks);
 
-// `load(override)` gives the user's configuration with one more override ("" for none). `progress(done, total, last)`
-// is called after each combination; it may be null.
+// `load(override)` gives the user's configuration with one more override ("" for none). `progress(done,
+// total, last)` is called after each combination; it may be null.
 using LoadVariant = std::function<absl::StatusOr<RunConfig>(const std::string& variant)>;
 using VerifyProgress = std::function<void(int64_t done, int64_t total, const CombinationResult& last)>;
 absl::StatusOr<VerifyResult> Verify(const LoadVariant& load, const VerifyOptions& options,

@@ -14,7 +14,8 @@ namespace {
 const Init kNormal{Init::Kind::kNormal, 0.5};
 
 std::vector<ParameterSpec> Specs() {
-  return {WholeSpec("norm", {7}, kNormal, false), WholeSpec("w", {5, 7}, kNormal, true), WholeSpec("b", {5}, kNormal, false)};
+  return {WholeSpec("norm", {7}, kNormal, false), WholeSpec("w", {5, 7}, kNormal, true),
+          WholeSpec("b", {5}, kNormal, false)};
 }
 
 // Contributes rank-dependent gradients to every parameter, in `microbatches` parts.
@@ -39,7 +40,8 @@ struct Alone {
 
 void CheckStage(Communicator& group, int stage) {
   Alone alone;
-  UnitOptions options{.dtype = at::kDouble, .seed = 5, .zero_stage = stage, .data = &group, .tensor = alone.group.get()};
+  UnitOptions options{
+      .dtype = at::kDouble, .seed = 5, .zero_stage = stage, .data = &group, .tensor = alone.group.get()};
   ShardedUnit unit("u", Specs(), options);
   std::vector<at::Tensor> initial;
   for (const auto& p : unit.parameters()) initial.push_back(p->value().clone());
@@ -74,7 +76,8 @@ TEST(ShardedUnit, SumsGradientsAndSharesUpdatesAtEveryStage) {
 TEST(ShardedUnit, SegmentsCoverEveryElementOnceAndDecayMatricesOnly) {
   testing::RunRanks(3, [](Communicator& world) {
     Alone alone;
-    UnitOptions options{.dtype = at::kDouble, .seed = 5, .zero_stage = 1, .data = &world, .tensor = alone.group.get()};
+    UnitOptions options{
+        .dtype = at::kDouble, .seed = 5, .zero_stage = 1, .data = &world, .tensor = alone.group.get()};
     ShardedUnit unit("u", Specs(), options);
     int64_t covered = 0;
     double decayed = 0.0;
@@ -92,7 +95,8 @@ TEST(ShardedUnit, SegmentsCoverEveryElementOnceAndDecayMatricesOnly) {
 TEST(ShardedUnit, AHeldUnitWaitsForRelease) {
   testing::RunRanks(2, [](Communicator& world) {
     Alone alone;
-    UnitOptions options{.dtype = at::kDouble, .seed = 5, .zero_stage = 0, .data = &world, .tensor = alone.group.get()};
+    UnitOptions options{
+        .dtype = at::kDouble, .seed = 5, .zero_stage = 0, .data = &world, .tensor = alone.group.get()};
     ShardedUnit unit("u", {WholeSpec("w", {4}, kNormal, true)}, options);
     unit.Hold();
     unit.BeginStep(1);

@@ -10,7 +10,9 @@ namespace orthant {
 namespace {
 
 // A tensor whose elements name their logical position.
-at::Tensor Numbered(at::IntArrayRef shape) { return at::arange(at::tensor(shape).prod().item<int64_t>(), at::kDouble).view(shape); }
+at::Tensor Numbered(at::IntArrayRef shape) {
+  return at::arange(at::tensor(shape).prod().item<int64_t>(), at::kDouble).view(shape);
+}
 
 void Check(Communicator& group) {
   const int n = group.size(), r = group.rank();

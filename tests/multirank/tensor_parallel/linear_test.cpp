@@ -30,7 +30,9 @@ std::unique_ptr<Parameter> Make(ParameterSpec spec) {
   return p;
 }
 
-double MaxDiff(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+double MaxDiff(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
 
 // gelu(x W1^T + b1) W2^T + b2, as an MLP does.
 void CheckMlp(Communicator& group, bool sequence) {
@@ -43,7 +45,8 @@ void CheckMlp(Communicator& group, bool sequence) {
   const TensorContext context{&group, sequence, nullptr};
   const int64_t share = sequence ? kSequence / t : kSequence, begin = sequence ? r * share : 0;
 
-  const at::Tensor x_all = Draw({kBatch, kSequence, kHidden}, 5), dy_all = Draw({kBatch, kSequence, kHidden}, 6);
+  const at::Tensor x_all = Draw({kBatch, kSequence, kHidden}, 5),
+                   dy_all = Draw({kBatch, kSequence, kHidden}, 6);
   at::Tensor x = x_all.narrow(1, begin, share).clone().requires_grad_();
   const at::Tensor hidden = at::gelu(ColumnLinear(x, *w1, b1.get(), context, "test.column", 0));
   const at::Tensor y = RowLinear(hidden, *w2, b2.get(), context, "test.row", 0);

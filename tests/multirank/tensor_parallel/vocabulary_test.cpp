@@ -24,7 +24,8 @@ at::Tensor Tokens(int64_t vocab) {
 
 struct Table {
   Table(int64_t vocab, const Communicator& group)
-      : parameter(ShardedSpec("wte", {vocab, kHidden}, 0, group.size(), group.rank(), {Init::Kind::kNormal, 1.0}, true)) {
+      : parameter(ShardedSpec("wte", {vocab, kHidden}, 0, group.size(), group.rank(),
+                              {Init::Kind::kNormal, 1.0}, true)) {
     value = at::empty(parameter.spec().LocalShape(), at::kDouble);
     Initialize(parameter.spec(), 4, value);
     grad = at::full(parameter.spec().LocalShape(), 1e9, at::kDouble);
@@ -46,8 +47,10 @@ double MaxDiff(const at::Tensor& a, const at::Tensor& b) {
 void CheckEmbedding(Communicator& group, bool sequence, int64_t vocab) {
   Table table(vocab, group);
   const TensorContext context{&group, sequence, nullptr};
-  const int64_t share = sequence ? kSequence / group.size() : kSequence, begin = sequence ? group.rank() * share : 0;
-  const at::Tensor anchor = at::zeros({}, at::kDouble).requires_grad_(), dy = Draw("dy", {kBatch, kSequence, kHidden});
+  const int64_t share = sequence ? kSequence / group.size() : kSequence,
+                begin = sequence ? group.rank() * share : 0;
+  const at::Tensor anchor = at::zeros({}, at::kDouble).requires_grad_(),
+                   dy = Draw("dy", {kBatch, kSequence, kHidden});
   const at::Tensor y = VocabularyEmbedding(Tokens(vocab), anchor, table.parameter, context);
   torch::autograd::backward({y}, {dy.narrow(1, begin, share)});
 
@@ -61,7 +64,8 @@ void CheckEmbedding(Communicator& group, bool sequence, int64_t vocab) {
 void CheckLoss(Communicator& group, bool sequence, int64_t vocab, int64_t block_bytes) {
   Table table(vocab, group);
   const TensorContext context{&group, sequence, nullptr};
-  const int64_t share = sequence ? kSequence / group.size() : kSequence, begin = sequence ? group.rank() * share : 0;
+  const int64_t share = sequence ? kSequence / group.size() : kSequence,
+                begin = sequence ? group.rank() * share : 0;
   const at::Tensor x_all = Draw("x", {kBatch, kSequence, kHidden});
   at::Tensor x = x_all.narrow(1, begin, share).clone().requires_grad_();
   const at::Tensor loss = VocabularyLoss(x, Tokens(vocab), table.parameter, 0.25, context, block_bytes);
@@ -70,7 +74,8 @@ void CheckLoss(Communicator& group, bool sequence, int64_t vocab, int64_t block_
   at::Tensor W = Draw("wte", {vocab, kHidden}).requires_grad_(), X = x_all.clone().requires_grad_();
   const at::Tensor logits = at::linear(X, W);
   const at::Tensor expected =
-      at::cross_entropy_loss(logits.view({-1, vocab}), Tokens(vocab).view({-1}), {}, at::Reduction::Sum) * 0.25;
+      at::cross_entropy_loss(logits.view({-1, vocab}), Tokens(vocab).view({-1}), {}, at::Reduction::Sum) *
+      0.25;
   torch::autograd::backward({expected});
   EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-12);
   EXPECT_LT(MaxDiff(x.grad(), X.grad().narrow(1, begin, share)), 1e-13);
@@ -97,7 +102,8 @@ TEST(VocabularyLoss, MatchesTheWholeProjection) {
   for (int n : {1, 2, 3}) {
     for (int64_t vocab : {12, 13}) {
       for (bool sequence : {false, true}) {
-        for (int64_t block : {int64_t{1}, int64_t{300}, int64_t{1} << 20}) {  // one row, a few rows, all rows a block
+        for (int64_t block :
+             {int64_t{1}, int64_t{300}, int64_t{1} << 20}) {  // one row, a few rows, all rows a block
           testing::RunRanks(n, [&](Communicator& world) { CheckLoss(world, sequence, vocab, block); });
         }
       }

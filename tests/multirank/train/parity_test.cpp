@@ -1,5 +1,5 @@
-// The parity matrix: every mesh trains as one rank does - loss, gradient norm, every gradient, every parameter - in
-// fp64, on whatever backend this program was built for.
+// The parity matrix: every mesh trains as one rank does - loss, gradient norm, every gradient, every
+// parameter - in fp64, on whatever backend this program was built for.
 #include <gtest/gtest.h>
 
 #include "orthant/train/comparison.h"
@@ -62,7 +62,9 @@ void CheckAll(const RunConfig& config, int ranks, int stride) {
   EXPECT_GT(checked, 0);
 }
 
-TEST(Parity, TwoRanksTied) { CheckAll(Small(), 2, 1); }
+TEST(Parity, TwoRanksTied) {
+  CheckAll(Small(), 2, 1);
+}
 
 TEST(Parity, TwoRanksUntiedWithoutBias) {
   RunConfig c = Small();
@@ -79,7 +81,9 @@ TEST(Parity, ThreeStages) {
   CheckAll(c, 3, 1);
 }
 
-TEST(Parity, FourRanksTied) { CheckAll(Small(), 4, 2); }
+TEST(Parity, FourRanksTied) {
+  CheckAll(Small(), 4, 2);
+}
 
 TEST(Parity, FourRanksUntiedWithoutDropout) {
   RunConfig c = Small();
@@ -88,9 +92,13 @@ TEST(Parity, FourRanksUntiedWithoutDropout) {
   CheckAll(c, 4, 3);
 }
 
-TEST(Parity, EightRanks) { CheckAll(Small(), 8, 7); }
+TEST(Parity, EightRanks) {
+  CheckAll(Small(), 8, 7);
+}
 
-TEST(Parity, SixteenRanks) { CheckAll(Small(), 16, 11); }
+TEST(Parity, SixteenRanks) {
+  CheckAll(Small(), 16, 11);
+}
 
 TEST(Parity, OtherRankOrdersAndMicrobatches) {
   RunConfig c = Small();

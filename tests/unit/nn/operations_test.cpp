@@ -27,7 +27,9 @@ class OwnedParameter {
   Parameter parameter;
 };
 
-double MaxDiff(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+double MaxDiff(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
 
 TEST(Parameter, OverwritesThenAddsAndTellsWhenReady) {
   OwnedParameter w({3, 4}, 2), b({3}, 2);
@@ -75,7 +77,8 @@ TEST(Embedding, AShardAnswersForItsOwnRowsOnly) {
 
 TEST(Positions, AddRowsAndSumOverTheBatch) {
   OwnedParameter table({8, 4}, 1);
-  const at::Tensor x = at::randn({2, 3, 4}, at::kDouble).requires_grad_(), dy = at::randn({2, 3, 4}, at::kDouble);
+  const at::Tensor x = at::randn({2, 3, 4}, at::kDouble).requires_grad_(),
+                   dy = at::randn({2, 3, 4}, at::kDouble);
   const at::Tensor y = AddPositions(x, table.parameter, 2);
   torch::autograd::backward({y}, {dy});
   EXPECT_TRUE(at::equal(y, x + table.value.narrow(0, 2, 3)));
@@ -120,7 +123,8 @@ TEST(Initialize, AShardHoldsItsSliceOfTheWhole) {
       at::Tensor mine = at::full(spec.LocalShape(), 5.0, at::kDouble);
       Initialize(spec, 11, mine);
       const int64_t valid = spec.shard_length;
-      EXPECT_TRUE(at::equal(mine.narrow(1, 0, valid), all.narrow(1, spec.shard_begin, valid))) << parts << " " << part;
+      EXPECT_TRUE(at::equal(mine.narrow(1, 0, valid), all.narrow(1, spec.shard_begin, valid)))
+          << parts << " " << part;
       EXPECT_EQ(mine.narrow(1, valid, spec.local_length - valid).abs().sum().item<double>(), 0.0);
     }
   }

@@ -8,8 +8,8 @@ namespace orthant {
 namespace {
 
 // Loss and gradient by the three kernels on one shard.
-std::pair<at::Tensor, at::Tensor> ByKernels(const at::Tensor& logits, const at::Tensor& targets, int64_t valid,
-                                            double scale) {
+std::pair<at::Tensor, at::Tensor> ByKernels(const at::Tensor& logits, const at::Tensor& targets,
+                                            int64_t valid, double scale) {
   const VocabShard shard{0, valid};
   const at::Tensor block = logits.clone();
   const at::Tensor maxima = RowMaxima(block, shard);
@@ -56,7 +56,8 @@ TEST(SoftmaxLoss, TwoShardsMakeTheWhole) {
   const at::Tensor a = logits.narrow(1, 0, 4).clone(), b = logits.narrow(1, 4, 6).clone();
   const VocabShard left{0, 4}, right{4, 6};
   const at::Tensor maxima = at::maximum(RowMaxima(a, left), RowMaxima(b, right));
-  const at::Tensor sums = ExponentiateRows(a, maxima, targets, left) + ExponentiateRows(b, maxima, targets, right);
+  const at::Tensor sums =
+      ExponentiateRows(a, maxima, targets, left) + ExponentiateRows(b, maxima, targets, right);
   GradientRows(a, sums[0], targets, left, 1.0);
   GradientRows(b, sums[0], targets, right, 1.0);
   EXPECT_LT(((sums[0].log() - sums[1]) - loss).abs().max().item<double>(), 1e-14);
