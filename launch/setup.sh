@@ -43,6 +43,7 @@ THINGS=(
   "need|CLI11|libcli11-dev|cli11-devel|cli11"
   "test|GTest|libgtest-dev libgmock-dev|gtest-devel gmock-devel|googletest"
   "test|benchmark|libbenchmark-dev|google-benchmark-devel|google-benchmark"
+  "test|python3|python3 python3-pip|python3 python3-pip|python"
   "nice|ccache|ccache|ccache|ccache"
 )
 
@@ -58,6 +59,11 @@ find_thing() {
         echo "version $version at $(command -v cmake), $MIN_CMAKE or newer is needed" && return 1
       fi
       echo "$version $(command -v "$name")"
+      ;;
+    python3) # fetches LibTorch and the corpus, and compares files in tests
+      has python3 || return 1
+      python3 -m pip --version >/dev/null 2>&1 || { echo "$(command -v python3) is there, its pip is not" && return 1; }
+      echo "$(python3 -c 'import platform; print(platform.python_version())') $(command -v python3)"
       ;;
     ninja) has ninja && echo "$(ninja --version) $(command -v ninja)" ;;
     mpi) find_mpi ;;
@@ -276,6 +282,6 @@ if ((${#MISSING_NEED[@]})) || [[ -z "$TORCH_FOUND" ]]; then
   exit 3
 fi
 if ((${#MISSING_TEST[@]})); then
-  note "Without $(packages 2 "${MISSING_TEST[@]}"), Orthant builds and runs; its tests do not."
+  note "Without $(packages 2 "${MISSING_TEST[@]}"), Orthant builds and runs; its tests do not, or not all."
 fi
 note "ready"
