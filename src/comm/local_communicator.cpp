@@ -62,6 +62,8 @@ void Await(Group& group, int rank, Message* message) {
       world.Abort(error);
     }
   }
+  // The other side may hold the message a moment longer: its owner, not a stranger, lets go of the tensor.
+  message->tensor.reset();
   if (message->state.load(std::memory_order_acquire) != MessageState::kFailed) return;
   world.Abort(message->error);
   throw CommError(message->error);
