@@ -29,10 +29,26 @@ Examples:
 Exit codes: 0 done, 2 configuration or usage, 3 environment, 4 communication, 5 data or checkpoint,
 6 numerical, 7 stopped by a signal after a clean save, 1 a bug. See docs/failures.md.)";
 
+// The rank that a launcher gave this process, before MPI is started; 0 without one.
+int LauncherRank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    if (const char* value = std::getenv(variable); value != nullptr) return std::atoi(value);
+  }
+  return 0;
+}
+
 int Report(const absl::Status& status) {
   // A process whose failure another one tells has an empty message (Launcher::Agree).
-  if (!status.ok() && !status.message().empty()) std::cerr << "error: " << status.message() << std::endl;
+  if (!status.ok() && !status.message().empty()) {
+    // In one piece: several processes may share the terminal.
+    std::cerr << absl::StrCat("error: ", status.message(), "\n") << std::flush;
+  }
   return static_cast<int>(ExitCodeOf(status));
+}
+
+// A wrong command line is the same on every process: one of them says so.
+int ReportUsage(const absl::Status& status) {
+  return LauncherRank() == 0 ? Report(status) : static_cast<int>(ExitCodeOf(status));
 }
 
 std::vector<std::string> SubcommandNames(const CLI::App& app) {
@@ -113,11 +129,11 @@ int RunCommandLine(int argc, const char* const* argv, const std::vector<AddComma
   for (const AddCommand add : commands) add(app, &action);
   try {
     const absl::Status known = CheckSubcommand(app, argc - 1, argv + 1, "orthant");
-    if (!known.ok()) return Report(known);
+    if (!known.ok()) return ReportUsage(known);
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return Report(UsageError(app, error, argc, argv));
+    return ReportUsage(UsageError(app, error, argc, argv));
   }
   if (!action) return Report(ConfigurationError("nothing to do (see orthant --help)"));
   return Report(RunGuarded(action));

@@ -16,6 +16,7 @@
 #include "orthant/core/status.h"
 #include "orthant/core/terminal.h"
 #include "orthant/core/text.h"
+#include "orthant/train/launch.h"
 
 namespace orthant {
 namespace {
@@ -106,8 +107,10 @@ std::string ToText(const VerifyResult& result) {
 
 absl::Status RunVerify(const Options& options) {
   if (MpiRuntime::UnderLauncher()) {
-    return EnvironmentError(
-        "orthant verify runs every mesh as threads of one process: start it without mpirun or srun");
+    const absl::StatusOr<std::unique_ptr<Launcher>> launcher = Launcher::Start(CommConfig().timeout);
+    if (!launcher.ok()) return launcher.status();
+    return (*launcher)->Agree(EnvironmentError(  // said once, not by each process
+        "orthant verify runs every mesh as threads of one process: start it without mpirun or srun"));
   }
   VerifyOptions verify{options.max_ranks, options.steps, 0};
   if (options.meshes != "all" && (!absl::SimpleAtoi(options.meshes, &verify.meshes) || verify.meshes < 1)) {
