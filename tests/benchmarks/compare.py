@@ -21,10 +21,10 @@ LAYOUTS = [
     ("tensor 2", 2, 1, "--tp 2", "--tp 2"),
     ("pipeline 2 (1F1B)", 2, 1, "--pp 2", "--pp 2"),
     ("sequence 2", 2, 1, "--sp 2", "--sp 2"),
-    ("data 2 x tensor 2 x pipeline 2", 8, 1, "--dp 2 --tp 2 --pp 2", "--dp 2 --tp 2 --pp 2"),
-    ("2 x 2 x 2 x 2 (16 ranks)", 16, 1, None, "--dp 2 --tp 2 --pp 2 --sp 2"),
+    ("data 2 x tensor 2 x pipeline 2", 8, 1, "--dp 2 --tp 2 --pp 2 --micro 2", "--dp 2 --tp 2 --pp 2 --micro 2"),
+    ("2 x 2 x 2 x 2 (16 ranks)", 16, 1, None, "--dp 2 --tp 2 --pp 2 --sp 2 --micro 2"),
 ]
-BUDGET = {"S": (300, 5), "M": (40, 10), "L": (8, 20)}  # steps at most, seconds at most
+BUDGET = {"S": (300, 5), "M": (40, 7), "L": (6, 12)}  # steps at most, seconds at most
 
 
 def result_of(command, environment):
@@ -42,6 +42,7 @@ def main():
     parser.add_argument("--venv", required=True)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sizes", nargs="+", default=["S", "M", "L"], choices=list(BUDGET))
+    parser.add_argument("--only", default="", help="layouts whose name holds this text")
     a = parser.parse_args()
     peer = os.path.join(a.peers, "peer_gpt.py")
     ours_program = os.path.join(a.build, "tests", "bench_step")
@@ -51,6 +52,8 @@ def main():
         steps, seconds = BUDGET[size]
         common = ["--size", size, "--steps", str(steps), "--seconds", str(seconds)]
         for label, ranks, threads, peer_flags, our_flags in LAYOUTS:
+            if a.only not in label:
+                continue
             theirs, ours, ratios = [], [], []
             for _ in range(a.rounds):
                 if peer_flags is not None:
