@@ -12,11 +12,10 @@
 #include "orthant/comm/communicator.h"
 #include "orthant/core/status.h"
 #include "orthant/core/text.h"
+#include "orthant/core/version.h"
 
 namespace orthant {
 namespace {
-
-constexpr const char* kVersion = "orthant 0.1.0";
 
 constexpr const char* kFooter = R"(
 Examples:
@@ -122,7 +121,7 @@ absl::Status RunGuarded(const CommandAction& action) {
 
 int RunCommandLine(int argc, const char* const* argv, const std::vector<AddCommand>& commands) {
   CLI::App app("Orthant trains transformers over four dimensions of parallelism.", "orthant");
-  app.set_version_flag("--version", kVersion);
+  app.set_version_flag("--version", std::string("orthant ") + kOrthantVersion);
   app.require_subcommand(1);
   app.footer(kFooter);
   CommandAction action;

@@ -5,19 +5,28 @@
 #include "absl/strings/str_cat.h"
 
 namespace orthant {
+namespace {
 
-int Degrees::operator[](Axis axis) const {
+// The member of Degrees or Coordinate that belongs to an axis.
+template <typename PerAxis>
+auto& AlongAxis(PerAxis& value, Axis axis) {
   switch (axis) {
     case Axis::kData:
-      return data;
+      return value.data;
     case Axis::kTensor:
-      return tensor;
+      return value.tensor;
     case Axis::kPipeline:
-      return pipeline;
+      return value.pipeline;
     case Axis::kSequence:
-      return sequence;
+      return value.sequence;
   }
   throw std::out_of_range("no such axis");
+}
+
+}  // namespace
+
+int Degrees::operator[](Axis axis) const {
+  return AlongAxis(*this, axis);
 }
 
 std::string ToString(const Degrees& degrees) {
@@ -26,21 +35,11 @@ std::string ToString(const Degrees& degrees) {
 }
 
 int Coordinate::operator[](Axis axis) const {
-  return const_cast<Coordinate&>(*this)[axis];
+  return AlongAxis(*this, axis);
 }
 
 int& Coordinate::operator[](Axis axis) {
-  switch (axis) {
-    case Axis::kData:
-      return data;
-    case Axis::kTensor:
-      return tensor;
-    case Axis::kPipeline:
-      return pipeline;
-    case Axis::kSequence:
-      return sequence;
-  }
-  throw std::out_of_range("no such axis");
+  return AlongAxis(*this, axis);
 }
 
 Axes::Axes(std::initializer_list<Axis> axes) {
