@@ -61,7 +61,7 @@ std::string LoadedConfig::OriginOf(std::string_view key) const {
 std::string LoadedConfig::Cite(std::string_view key) const {
   const Entry* entry = Find(key);
   if (entry == nullptr) return std::string(key);
-  return absl::StrCat(entry->origin, ": ", entry->key, " = ", ValueToYaml(entry->value));
+  return absl::StrCat(entry->origin, ": ", entry->key, " = ", ValueToYaml(entry->kind, entry->value));
 }
 
 void LoadedConfig::Update(const DescribeFunction& describe) {
@@ -80,7 +80,7 @@ std::string LoadedConfig::DumpSection(const std::string& section, int depth) con
   std::string text;
   for (const Entry& entry : entries_) {
     if (SectionOf(entry.key) != section) continue;
-    std::string line = absl::StrCat(indent, NameOf(entry.key), ": ", ValueToYaml(entry.value));
+    std::string line = absl::StrCat(indent, NameOf(entry.key), ": ", ValueToYaml(entry.kind, entry.value));
     if (line.size() < kCommentColumn) line.resize(kCommentColumn, ' ');
     absl::StrAppend(&text, line, "  # ", entry.origin, "\n");
   }
@@ -114,12 +114,12 @@ std::vector<ConfigDifference> LoadedConfig::Diff(const LoadedConfig& other,
     if (Ignored(entry.key, ignored)) continue;
     const Entry* right = other.Find(entry.key);
     if (right != nullptr && right->value == entry.value) continue;
-    differences.push_back({entry.key, ValueToYaml(entry.value),
-                           right == nullptr ? "(no such key)" : ValueToYaml(right->value)});
+    differences.push_back({entry.key, ValueToYaml(entry.kind, entry.value),
+                           right == nullptr ? "(no such key)" : ValueToYaml(right->kind, right->value)});
   }
   for (const Entry& right : other.entries_) {
     if (Find(right.key) != nullptr || Ignored(right.key, ignored)) continue;
-    differences.push_back({right.key, "(no such key)", ValueToYaml(right.value)});
+    differences.push_back({right.key, "(no such key)", ValueToYaml(right.kind, right.value)});
   }
   return differences;
 }

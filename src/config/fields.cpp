@@ -11,6 +11,8 @@ std::string KindName(FieldKind kind) {
   switch (kind) {
     case FieldKind::kInteger:
       return "integer";
+    case FieldKind::kBytes:
+      return "bytes";
     case FieldKind::kReal:
       return "real";
     case FieldKind::kBool:
@@ -125,6 +127,9 @@ Field& Fields::Integer(std::string name, int64_t* value) {
 }
 Field& Fields::Integer(std::string name, int* value) {
   return Add(std::move(name), FieldKind::kInteger, value);
+}
+Field& Fields::Bytes(std::string name, int64_t* value) {
+  return Add(std::move(name), FieldKind::kBytes, value).AtLeast(0);
 }
 Field& Fields::Real(std::string name, double* value) {
   return Add(std::move(name), FieldKind::kReal, value);

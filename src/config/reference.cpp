@@ -26,7 +26,7 @@ std::string Range(const Field& field) {
 
 std::string Row(const Field& field) {
   const std::string initial =
-      field.required() ? "required" : absl::StrCat("`", ValueToYaml(field.Get()), "`");
+      field.required() ? "required" : absl::StrCat("`", ValueToYaml(field.kind(), field.Get()), "`");
   return absl::StrCat("| `", field.key(), "` | ", KindName(field.kind()), " | ", Cell(field.unit()), " | ",
                       Cell(initial), " | ", Cell(Range(field)), " | ", Cell(field.doc()), " |\n");
 }
@@ -44,7 +44,8 @@ std::string ConfigReference(const DescribeFunction& describe) {
       "over the file. `include: [FILE, ...]` reads other files first, relative to the file that names them; "
       "the\n"
       "including file wins. Unknown and duplicate keys are errors. Integers may be written `1_000` or "
-      "`1e6`.\n";
+      "`1e6`,\n"
+      "bytes with a unit: `512 MiB`, `1.5 GB`.\n";
   for (const SectionDescription& section : fields.sections()) {
     std::string rows;
     for (const auto& field : fields.all()) {

@@ -1,7 +1,6 @@
 #include "config/value.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -11,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "config/byte_size.h"
+#include "config/number.h"
 #include "orthant/core/text.h"
 
 namespace orthant {
@@ -23,32 +24,6 @@ std::string Quoted(const Scalar& scalar) {
                        : absl::StrCat("'", scalar.text, "'");
 }
 
-// Without the underscores that stand between two digits; nothing when one stands elsewhere.
-std::optional<std::string> WithoutUnderscores(const std::string& text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '_') {
-      plain += text[i];
-    } else if (i == 0 || i + 1 == text.size() ||
-               !absl::ascii_isdigit(static_cast<unsigned char>(text[i - 1])) ||
-               !absl::ascii_isdigit(static_cast<unsigned char>(text[i + 1]))) {
-      return std::nullopt;
-    }
-  }
-  if (plain.size() > 1 && plain[0] == '+' && plain[1] != '-') plain.erase(0, 1);
-  return plain;
-}
-
-// All of `text` as a T, or nothing.
-template <class T>
-std::optional<T> Parse(const std::string& text, std::errc* error) {
-  T value{};
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-  *error = code;
-  if (code != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 std::string WriteReal(double value) {
   if (std::isinf(value)) return value > 0 ? ".inf" : "-.inf";
   std::string text = FormatShortest(value);
@@ -56,21 +31,28 @@ std::string WriteReal(double value) {
   return text;
 }
 
-std::string WriteNumber(bool integer, double value) {
-  return integer ? absl::StrFormat("%.0f", value) : FormatShortest(value);
+bool IsInteger(const Field& field) {
+  return field.kind() == FieldKind::kInteger || field.kind() == FieldKind::kIntegers ||
+         field.kind() == FieldKind::kBytes;
+}
+
+std::string WriteBound(const Field& field, double value) {
+  if (field.kind() == FieldKind::kBytes && std::abs(value) < 0x1p63)
+    return WriteByteSize(static_cast<int64_t>(value));
+  return IsInteger(field) ? absl::StrFormat("%.0f", value) : FormatShortest(value);
 }
 
 // The bound that `value` breaks, as a message; nothing when it is inside.
-std::optional<std::string> OutOfRange(const Field& field, bool integer, double value,
-                                      const std::string& shown) {
+std::optional<std::string> OutOfRange(const Field& field, double value, const std::string& shown) {
   const Bounds& bounds = field.bounds();
+  const bool integer = IsInteger(field);
   const auto complain = [&](const char* rule, double bound, bool exclusive, double step) {
     std::string text =
-        absl::StrCat("'", shown, "' is out of range: must be ", rule, " ", WriteNumber(integer, bound));
+        absl::StrCat("'", shown, "' is out of range: must be ", rule, " ", WriteBound(field, bound));
     // A real bound that is itself excluded has no nearest legal neighbour worth naming.
-    if (!exclusive) absl::StrAppend(&text, "; the nearest legal value is ", WriteNumber(integer, bound));
+    if (!exclusive) absl::StrAppend(&text, "; the nearest legal value is ", WriteBound(field, bound));
     if (exclusive && integer)
-      absl::StrAppend(&text, "; the nearest legal value is ", WriteNumber(true, bound + step));
+      absl::StrAppend(&text, "; the nearest legal value is ", WriteBound(field, bound + step));
     return text;
   };
   if (bounds.low && (bounds.low_exclusive ? !(value > *bounds.low) : !(value >= *bounds.low))) {
@@ -87,10 +69,10 @@ Result ReadInteger(const Field& field, const Scalar& scalar) {
   const std::optional<std::string> plain = WithoutUnderscores(scalar.text);
   if (scalar.quoted || !plain) return not_integer;
   std::errc error{};
-  std::optional<int64_t> value = Parse<int64_t>(*plain, &error);
+  std::optional<int64_t> value = ParseNumber<int64_t>(*plain, &error);
   if (!value) {
     const bool too_long = error == std::errc::result_out_of_range;
-    const std::optional<double> real = Parse<double>(*plain, &error);  // 1e6
+    const std::optional<double> real = ParseNumber<double>(*plain, &error);  // 1e6
     if (!too_long && (!real || !std::isfinite(*real))) return not_integer;
     if (too_long || std::abs(*real) >= 0x1p63) {
       return absl::StrCat("'", scalar.text, "' does not fit 64 bits; the nearest legal value is ",
@@ -102,7 +84,7 @@ Result ReadInteger(const Field& field, const Scalar& scalar) {
     }
     value = static_cast<int64_t>(*real);
   }
-  if (const auto wrong = OutOfRange(field, true, static_cast<double>(*value), scalar.text)) return *wrong;
+  if (const auto wrong = OutOfRange(field, static_cast<double>(*value), scalar.text)) return *wrong;
   return FieldValue(*value);
 }
 
@@ -115,13 +97,22 @@ Result ReadReal(const Field& field, const Scalar& scalar) {
   if (*plain == ".inf") value = std::numeric_limits<double>::infinity();
   if (*plain == "-.inf") value = -std::numeric_limits<double>::infinity();
   if (!value) {
-    value = Parse<double>(*plain, &error);
+    value = ParseNumber<double>(*plain, &error);
     if (error == std::errc::result_out_of_range)
       return absl::StrCat("'", scalar.text, "' does not fit a double");
     if (!value || !std::isfinite(*value)) return not_number;
   }
-  if (const auto wrong = OutOfRange(field, false, *value, scalar.text)) return *wrong;
+  if (const auto wrong = OutOfRange(field, *value, scalar.text)) return *wrong;
   return FieldValue(*value);
+}
+
+// Between quotes too: a size with a unit is text to YAML anyway.
+Result ReadBytes(const Field& field, const Scalar& scalar) {
+  const std::variant<int64_t, std::string> size = ReadByteSize(scalar.text);
+  if (const std::string* wrong = std::get_if<std::string>(&size)) return *wrong;
+  const int64_t value = std::get<int64_t>(size);
+  if (const auto wrong = OutOfRange(field, static_cast<double>(value), scalar.text)) return *wrong;
+  return FieldValue(value);
 }
 
 Result ReadBool(const Scalar& scalar) {
@@ -183,6 +174,21 @@ struct YamlWriter {
 
 }  // namespace
 
+std::optional<std::string> WithoutUnderscores(const std::string& text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '_') {
+      plain += text[i];
+    } else if (i == 0 || i + 1 == text.size() ||
+               !absl::ascii_isdigit(static_cast<unsigned char>(text[i - 1])) ||
+               !absl::ascii_isdigit(static_cast<unsigned char>(text[i + 1]))) {
+      return std::nullopt;
+    }
+  }
+  if (plain.size() > 1 && plain[0] == '+' && plain[1] != '-') plain.erase(0, 1);
+  return plain;
+}
+
 std::variant<FieldValue, std::string> ReadScalar(const Field& field, const Scalar& scalar) {
   switch (field.kind()) {
     case FieldKind::kInteger:
@@ -191,6 +197,8 @@ std::variant<FieldValue, std::string> ReadScalar(const Field& field, const Scala
     case FieldKind::kReal:
     case FieldKind::kReals:
       return ReadReal(field, scalar);
+    case FieldKind::kBytes:
+      return ReadBytes(field, scalar);
     case FieldKind::kBool:
       return ReadBool(scalar);
     case FieldKind::kChoice:
@@ -202,21 +210,21 @@ std::variant<FieldValue, std::string> ReadScalar(const Field& field, const Scala
   return FieldValue(scalar.text);
 }
 
-std::string ValueToYaml(const FieldValue& value) {
+std::string ValueToYaml(FieldKind kind, const FieldValue& value) {
+  if (kind == FieldKind::kBytes) return WriteByteSize(std::get<int64_t>(value));
   return std::visit(YamlWriter{}, value);
 }
 
 std::string DescribeBounds(const Field& field) {
   const Bounds& bounds = field.bounds();
-  const bool integer = field.kind() == FieldKind::kInteger || field.kind() == FieldKind::kIntegers;
   std::vector<std::string> parts;
   if (bounds.low && *bounds.low != INT32_MIN) {
     parts.push_back(
-        absl::StrCat(bounds.low_exclusive ? "above " : "at least ", WriteNumber(integer, *bounds.low)));
+        absl::StrCat(bounds.low_exclusive ? "above " : "at least ", WriteBound(field, *bounds.low)));
   }
   if (bounds.high && *bounds.high != INT32_MAX) {
     parts.push_back(
-        absl::StrCat(bounds.high_exclusive ? "below " : "at most ", WriteNumber(integer, *bounds.high)));
+        absl::StrCat(bounds.high_exclusive ? "below " : "at most ", WriteBound(field, *bounds.high)));
   }
   if (field.count()) parts.push_back(absl::StrCat("exactly ", *field.count(), " elements"));
   return absl::StrJoin(parts, ", ");

@@ -19,8 +19,9 @@ struct Scalar {
 // what is wrong with it, as "'four' is not an integer": fit to follow "FILE:LINE: KEY: ".
 std::variant<FieldValue, std::string> ReadScalar(const Field& field, const Scalar& scalar);
 
-// As YAML: quoted where needed, doubles in the shortest form that reads back as the same.
-std::string ValueToYaml(const FieldValue& value);
+// As YAML: quoted where needed, doubles in the shortest form that reads back as the same, sizes with their
+// unit.
+std::string ValueToYaml(FieldKind kind, const FieldValue& value);
 
 // "at least 1 and below 2"; "" without bounds (an int's own limits do not count).
 std::string DescribeBounds(const Field& field);

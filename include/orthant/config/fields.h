@@ -18,8 +18,8 @@
 
 namespace orthant {
 
-enum class FieldKind { kInteger, kReal, kBool, kText, kChoice, kIntegers, kReals, kTexts };
-// "integer", "real", "true or false", "text", "one of", "list of integers", ...
+enum class FieldKind { kInteger, kBytes, kReal, kBool, kText, kChoice, kIntegers, kReals, kTexts };
+// "integer", "bytes", "real", "true or false", "text", "one of", "list of integers", ...
 std::string KindName(FieldKind kind);
 
 // A value of any kind; kText and kChoice are both std::string.
@@ -87,6 +87,9 @@ class Fields {
 
   Field& Integer(std::string name, int64_t* value);
   Field& Integer(std::string name, int* value);
+  // Bytes, at least 0 unless a later bound says otherwise: written `4096`, `512 MiB`, `1.5 GB`; in JSON an
+  // integer.
+  Field& Bytes(std::string name, int64_t* value);
   Field& Real(std::string name, double* value);
   Field& Bool(std::string name, bool* value);
   Field& Text(std::string name, std::string* value);

@@ -20,6 +20,7 @@ struct SampleConfig {
   int64_t steps = 10;
   double lr = 1e-3;
   bool clip = false;
+  int64_t buffer = 64 << 20;
   std::vector<double> betas = {0.9, 0.95};
   std::vector<int64_t> stages;
   std::vector<std::string> order;
@@ -41,6 +42,7 @@ inline void Describe(Fields& f, SampleConfig& c) {
     s.Integer("steps", &c.steps).AtLeast(0).Doc("Steps.");
     s.Real("lr", &c.lr).AtMost(10).Doc("Rate.");
     s.Bool("clip", &c.clip).Doc("Whether.");
+    s.Bytes("buffer", &c.buffer).AtLeast(4096).Doc("Bytes.");
     s.Reals("betas", &c.betas).Count(2).AtLeast(0).Below(1).Doc("Decay rates.");
     s.Integers("stages", &c.stages).AtLeast(1).Doc("Layers of each stage.");
     s.Texts("order", &c.order).Doc("Order.");

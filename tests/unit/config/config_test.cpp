@@ -201,6 +201,7 @@ TEST(ConfigReferenceTest, HasATableASection) {
   EXPECT_THAT(text,
               HasSubstr("| `model.family` | one of |  | `gpt2` | `gpt2`, `llama` | What \\| is built. |"));
   EXPECT_THAT(text, HasSubstr("## `model.rope`"));
+  EXPECT_THAT(text, HasSubstr("| `train.buffer` | bytes |  | `64 MiB` | at least 4 KiB | Bytes. |"));
   EXPECT_THAT(text, HasSubstr("| `model.dropout` | real |  | `0.0` | at least 0, below 1 |"));
 }
 
