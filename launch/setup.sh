@@ -44,6 +44,7 @@ THINGS=(
   "test|GTest|libgtest-dev libgmock-dev|gtest-devel gmock-devel|googletest"
   "test|benchmark|libbenchmark-dev|google-benchmark-devel|google-benchmark"
   "test|python3|python3 python3-pip|python3 python3-pip|python"
+  "nice|liburing|liburing-dev|liburing-devel|liburing"
   "nice|ccache|ccache|ccache|ccache"
 )
 
@@ -67,6 +68,7 @@ find_thing() {
       ;;
     ninja) has ninja && echo "$(ninja --version) $(command -v ninja)" ;;
     mpi) find_mpi ;;
+    liburing) find_liburing ;;
     *) find_config "$name" ;;
   esac
 }
@@ -97,6 +99,25 @@ find_mpi() {
   fi
   has mpirun && version=$(mpirun --version 2>/dev/null | sed -n '1s/[^0-9]*\([0-9][0-9.]*\).*/\1/p')
   echo "${version:--} $(command -v mpicc)"
+}
+
+# It has no CMake package.
+find_liburing() {
+  local prefix header library version
+  shopt -s nullglob
+  while IFS= read -r prefix; do
+    header="$prefix/include/liburing.h"
+    for library in "$prefix"/{lib/*-linux-*,lib64,lib}/liburing.{so,a}; do
+      [[ -e "$header" ]] || break
+      version=$(sed -n 's/^Version: *//p' "$(dirname "$library")/pkgconfig/liburing.pc" 2>/dev/null)
+      echo "${version:--} $library"
+      shopt -u nullglob
+      return 0
+    done
+  done < <(prefixes)
+  shopt -u nullglob
+  echo "optional: without it, threads read and write offloaded state"
+  return 1
 }
 
 MISSING_NEED=() MISSING_TEST=() MISSING_NICE=() TORCH_FOUND=''
