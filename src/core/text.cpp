@@ -10,6 +10,20 @@
 #include "absl/strings/str_join.h"
 
 namespace orthant {
+namespace {
+
+std::string FormatInUnits(double value, double step, const std::array<const char*, 6>& units) {
+  size_t unit = 0;
+  // 999.95 would print as 1000.0 of the smaller unit.
+  while (std::abs(value) >= (unit == 0 ? step : step - 0.05) && unit + 1 < units.size()) {
+    value /= step;
+    ++unit;
+  }
+  return unit == 0 ? absl::StrFormat("%.0f %s", value, units[0])
+                   : absl::StrFormat("%.1f %s", value, units[unit]);
+}
+
+}  // namespace
 
 size_t EditDistance(std::string_view a, std::string_view b) {
   // Rows i-2, i-1 and i of the table of distances between prefixes.
@@ -55,15 +69,11 @@ std::string FormatCount(int64_t count) {
 }
 
 std::string FormatBytes(double bytes) {
-  constexpr std::array<const char*, 6> kUnits = {"B", "kB", "MB", "GB", "TB", "PB"};
-  size_t unit = 0;
-  // 999.95 would print as 1000.0 of the smaller unit.
-  while (std::abs(bytes) >= (unit == 0 ? 1000.0 : 999.95) && unit + 1 < kUnits.size()) {
-    bytes /= 1000.0;
-    ++unit;
-  }
-  if (unit == 0) return absl::StrFormat("%.0f B", bytes);
-  return absl::StrFormat("%.1f %s", bytes, kUnits[unit]);
+  return FormatInUnits(bytes, 1000.0, {"B", "kB", "MB", "GB", "TB", "PB"});
+}
+
+std::string FormatBinaryBytes(double bytes) {
+  return FormatInUnits(bytes, 1024.0, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"});
 }
 
 std::string FormatDuration(double seconds) {

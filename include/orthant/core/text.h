@@ -22,6 +22,8 @@ std::optional<std::string> ClosestMatch(std::string_view word, std::span<const s
 std::string FormatCount(int64_t count);
 // Powers of 1000: "999 B", "2.1 GB"
 std::string FormatBytes(double bytes);
+// Powers of 1024, as memory is counted: "1023 B", "496.1 MiB"
+std::string FormatBinaryBytes(double bytes);
 // "340 us", "1.3 s", "2 min 5 s", "3 h 12 min"
 std::string FormatDuration(double seconds);
 // The shortest decimal that reads back as the same double: "0.1", "1e-05", "3"

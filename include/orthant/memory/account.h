@@ -1,5 +1,6 @@
-// MemoryAccount: every byte a rank holds, by tag, phase of the step and named operation, with an optional limit
-// that fails like a device's out-of-memory. The allocator charges the account bound to the calling thread.
+// MemoryAccount: every byte a rank holds, by tag, phase of the step and named operation, with an optional
+// limit that fails like a device's out-of-memory. The allocator charges the account bound to the calling
+// thread.
 #pragma once
 
 #include <array>
@@ -72,14 +73,17 @@ class MemoryAccount : public std::enable_shared_from_this<MemoryAccount> {
 
   class State;  // the allocator's side
   State& state() { return *state_; }
+  // Whether anything was allocated in the phase, or the phase entered, since the last ResetPeaks.
+  bool seen(StepPhase phase) const;
 
  private:
   explicit MemoryAccount(int64_t limit);
   std::unique_ptr<State> state_;
 };
 
-// Charges the calling thread's allocations to an account, until destroyed. The process's CPU allocator is
-// replaced the first time. Nests.
+// Charges the calling thread's allocations to an account, until destroyed; to nobody when `account` is null.
+// Nests. The process's CPU allocator is replaced the first time. Tensors made before keep theirs and are not
+// charged.
 class BindMemory {
  public:
   explicit BindMemory(std::shared_ptr<MemoryAccount> account);
@@ -88,7 +92,8 @@ class BindMemory {
   BindMemory& operator=(const BindMemory&) = delete;
 
  private:
-  std::shared_ptr<MemoryAccount> previous_;
+  std::shared_ptr<MemoryAccount> account_;
+  MemoryAccount* previous_;  // kept alive by the scope around this one
 };
 
 // The account bound to the calling thread, or null.

@@ -49,6 +49,16 @@ TEST(Text, Bytes) {
   EXPECT_EQ(FormatBytes(999999), "1.0 MB");
 }
 
+TEST(Text, BinaryBytes) {
+  EXPECT_EQ(FormatBinaryBytes(0), "0 B");
+  EXPECT_EQ(FormatBinaryBytes(1023), "1023 B");
+  EXPECT_EQ(FormatBinaryBytes(1024), "1.0 KiB");
+  EXPECT_EQ(FormatBinaryBytes(512 << 20), "512.0 MiB");
+  EXPECT_EQ(FormatBinaryBytes(496.1 * 1048576), "496.1 MiB");
+  EXPECT_EQ(FormatBinaryBytes(1048575), "1.0 MiB");
+  EXPECT_EQ(FormatBinaryBytes(-2048), "-2.0 KiB");
+}
+
 TEST(Text, Durations) {
   EXPECT_EQ(FormatDuration(12e-6), "12 us");
   EXPECT_EQ(FormatDuration(0.34), "340 ms");
