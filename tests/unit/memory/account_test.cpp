@@ -123,6 +123,20 @@ TEST(MemoryAccountTest, IsDischargedByAFreeOnAnotherThread) {
   EXPECT_EQ(Now(*other), 0);
 }
 
+TEST(MemoryAccountTest, AnUnboundThreadIsChargedToNobodyWhoeverFrees) {
+  const auto account = MemoryAccount::Create(1000);
+  const BindMemory bound(account);
+  at::Tensor mine = Hold(10), foreign;
+  std::thread([&] {
+    foreign = Hold(5000);  // beyond the limit, which is not its own
+    mine.reset();
+  }).join();
+  EXPECT_EQ(Now(*account), 0);
+  foreign.reset();
+  EXPECT_EQ(Now(*account), 0);
+  EXPECT_EQ(account->peak().device_bytes, 10);
+}
+
 TEST(MemoryAccountTest, TwoThreadsWithAnAccountEachDoNotMix) {
   const std::vector<std::shared_ptr<MemoryAccount>> accounts = {MemoryAccount::Create(),
                                                                 MemoryAccount::Create()};
