@@ -1,9 +1,13 @@
 #include "orthant/nn/embedding.h"
 
+#include <algorithm>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/nn/widen.h"
 
 namespace orthant {
 namespace {
@@ -23,20 +27,53 @@ void Lookup(scalar_t* out, const int64_t* tokens, int64_t count, const scalar_t*
   });
 }
 
-// Threads share the columns, not the tokens: no two add to the same element and the order of sums is fixed.
-template <typename scalar_t>
-void Scatter(scalar_t* grad, const int64_t* tokens, int64_t count, const scalar_t* dy, int64_t rows,
-             int64_t width, int64_t first) {
-  at::parallel_for(0, width, std::max<int64_t>(16, 32768 / std::max<int64_t>(1, count)),
-                   [&](int64_t begin, int64_t end) {
-                     for (int64_t i = 0; i < count; ++i) {
-                       const int64_t row = tokens[i] - first;
-                       if (row < 0 || row >= rows) continue;
-                       scalar_t* to = grad + row * width;
-                       const scalar_t* from = dy + i * width;
-                       for (int64_t c = begin; c < end; ++c) to[c] += from[c];
-                     }
-                   });
+// The places of `tokens` that name a row of this table, sorted by row, and in token order within one.
+std::vector<int64_t> PlacesByRow(const int64_t* tokens, int64_t count, int64_t rows, int64_t first) {
+  std::vector<int64_t> places;
+  places.reserve(count);
+  for (int64_t i = 0; i < count; ++i) {
+    if (tokens[i] >= first && tokens[i] < first + rows) places.push_back(i);
+  }
+  std::stable_sort(places.begin(), places.end(), [&](int64_t a, int64_t b) { return tokens[a] < tokens[b]; });
+  return places;
+}
+
+// row += the sum of dy[places], in place order, in fp32 or wider and rounded once.
+template <typename grad_t, typename dy_t>
+void AddToRow(grad_t* row, const dy_t* dy, std::span<const int64_t> places, int64_t width) {
+  Wide<grad_t> sum[kWidenBlock];
+  Wide<dy_t> summand[kWidenBlock];
+  for (int64_t begin = 0; begin < width; begin += kWidenBlock) {
+    const int64_t n = std::min(kWidenBlock, width - begin);
+    Widen(row + begin, sum, n);
+    for (int64_t place : places) {
+      Widen(dy + place * width + begin, summand, n);
+      for (int64_t c = 0; c < n; ++c) sum[c] += summand[c];
+    }
+    Narrow(sum, row + begin, n);
+  }
+}
+
+// Threads share the rows: no two add to the same element and the order of sums is fixed.
+template <typename grad_t, typename dy_t>
+void Scatter(const at::Tensor& grad, const at::Tensor& dy, const at::Tensor& tokens, int64_t first) {
+  const auto* ids = tokens.const_data_ptr<int64_t>();
+  const auto* from = dy.const_data_ptr<dy_t>();
+  auto* to = grad.data_ptr<grad_t>();
+  const int64_t width = grad.size(1);
+  const std::vector<int64_t> places = PlacesByRow(ids, tokens.numel(), grad.size(0), first);
+  std::vector<int64_t> starts;  // of each row that is named, in `places`; and the end
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (i == 0 || ids[places[i]] != ids[places[i - 1]]) starts.push_back(static_cast<int64_t>(i));
+  }
+  const auto named = static_cast<int64_t>(starts.size());
+  starts.push_back(static_cast<int64_t>(places.size()));
+  at::parallel_for(0, named, std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const auto at = std::span<const int64_t>(places).subspan(starts[r], starts[r + 1] - starts[r]);
+      AddToRow(to + (ids[at.front()] - first) * width, from, at, width);
+    }
+  });
 }
 
 }  // namespace
@@ -45,7 +82,7 @@ at::Tensor EmbeddingLookup(const at::Tensor& tokens, const at::Tensor& table, in
   const int64_t width = table.size(1);
   const at::Tensor ids = tokens.contiguous();
   at::Tensor out = at::empty({ids.size(0), ids.size(1), width}, table.options());
-  AT_DISPATCH_FLOATING_TYPES(table.scalar_type(), "embedding_lookup", [&] {
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, table.scalar_type(), "embedding_lookup", [&] {
     Lookup(out.data_ptr<scalar_t>(), ids.data_ptr<int64_t>(), ids.numel(), table.data_ptr<scalar_t>(),
            table.size(0), width, first);
   });
@@ -53,12 +90,16 @@ at::Tensor EmbeddingLookup(const at::Tensor& tokens, const at::Tensor& table, in
 }
 
 void EmbeddingBackward(const at::Tensor& dy, const at::Tensor& tokens, Parameter& table, int64_t first) {
+  const bool add = table.AddsToGrad();
   const at::Tensor grad = table.grad();
-  if (!table.AddsToGrad()) grad.zero_();
+  if (!add) grad.zero_();
   const at::Tensor ids = tokens.contiguous(), rows = dy.contiguous();
-  AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "embedding_backward", [&] {
-    Scatter(grad.data_ptr<scalar_t>(), ids.data_ptr<int64_t>(), ids.numel(), rows.data_ptr<scalar_t>(),
-            grad.size(0), grad.size(1), first);
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, rows.scalar_type(), "embedding_backward", [&] {
+    if (grad.scalar_type() == rows.scalar_type()) {
+      Scatter<scalar_t, scalar_t>(grad, rows, ids, first);
+    } else {
+      Scatter<float, scalar_t>(grad, rows, ids, first);
+    }
   });
   table.ContributionDone();
 }

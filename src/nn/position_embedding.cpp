@@ -1,6 +1,7 @@
 #include "orthant/nn/position_embedding.h"
 
 #include "ATen/ATen.h"
+#include "orthant/nn/accumulate.h"
 #include "orthant/nn/pointer.h"
 #include "torch/csrc/autograd/custom_function.h"
 
@@ -19,8 +20,11 @@ struct PositionFunction : torch::autograd::Function<PositionFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     auto* table = LoadPointer<Parameter>(*ctx, "table");
-    if (!table->AddsToGrad()) table->grad().zero_();
-    table->grad().narrow(0, ctx->saved_data["first"].toInt(), grads[0].size(1)).add_(grads[0].sum(0));
+    const bool add = table->AddsToGrad();
+    const at::Tensor grad = table->grad();
+    if (!add) grad.zero_();
+    AddOrCopy(grad.narrow(0, ctx->saved_data["first"].toInt(), grads[0].size(1)), SumOfFirstDim(grads[0]),
+              true);
     table->ContributionDone();
     return {grads[0], at::Tensor(), at::Tensor()};
   }

@@ -30,7 +30,8 @@ struct DropoutWindow {
 };
 
 // x [B, count0, count1, count2] (any shape with these elements in this order), `rows` the B positions within
-// the global batch -> x * mask / (1 - p), differentiable. p = 0 returns x itself.
+// the global batch -> x * mask / (1 - p), differentiable; keeps a byte an element for its backward. p = 0
+// returns x itself.
 at::Tensor Dropout(const at::Tensor& x, double p, const DropoutKey& key, std::span<const int64_t> rows,
                    const DropoutWindow& window);
 

@@ -7,9 +7,13 @@
 
 namespace orthant {
 
-// a [N, K], b [K, M] -> a b [N, M]; any strides. fp32 by the quickest library that LibTorch carries for this
-// processor.
+// a [N, K], b [K, M], one dtype -> a b [N, M] in it; any strides. By the quickest library that LibTorch
+// carries for this processor; 16-bit products are summed in fp32 and rounded once.
 at::Tensor MatMul(const at::Tensor& a, const at::Tensor& b);
+
+// The dtype that products of matrices like `a` are made in: fp32 for 16-bit types without instructions of
+// their own. Who multiplies by the same matrix again and again converts it first.
+at::ScalarType ProductType(const at::Tensor& a);
 
 // Adds a b to parameter.grad() (viewed as [N, M]), or overwrites it with the first contribution of a step.
 // Does not tell ContributionDone().
