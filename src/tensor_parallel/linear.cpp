@@ -13,21 +13,21 @@ using torch::autograd::variable_list;
 
 // The arguments that are no tensors, kept by address: the layer's parameters and the stage's context.
 struct Layer {
-  Parameter* weight;
+  Weight weight;
   Parameter* bias;
   const TensorContext* context;
   const char* what;
   int layer;
 
   void Save(AutogradContext& ctx) const {
-    SavePointer(ctx, "weight", weight);
+    weight.Save(ctx, "weight");
     SavePointer(ctx, "bias", bias);
     SavePointer(ctx, "context", const_cast<TensorContext*>(context));
     SavePointer(ctx, "what", const_cast<char*>(what));
     ctx.saved_data["layer"] = static_cast<int64_t>(layer);
   }
   static Layer Load(AutogradContext& ctx) {
-    return {LoadPointer<Parameter>(ctx, "weight"), LoadPointer<Parameter>(ctx, "bias"),
+    return {Weight::Load(ctx, "weight"), LoadPointer<Parameter>(ctx, "bias"),
             LoadPointer<TensorContext>(ctx, "context"), LoadPointer<char>(ctx, "what"),
             static_cast<int>(ctx.saved_data["layer"].toInt())};
   }
@@ -41,21 +41,21 @@ struct ColumnLinearFunction : torch::autograd::Function<ColumnLinearFunction> {
     layer.Save(*ctx);
     ctx->save_for_backward({x});
     const at::Tensor whole = layer.context->sequence ? GatherSequence(x, layer.group(), layer.label()) : x;
-    return LinearForward(whole, layer.weight->value(), layer.BiasValue());
+    return LinearForward(whole, layer.weight, layer.BiasValue());
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const Layer layer = Layer::Load(*ctx);
     const at::Tensor x = ctx->get_saved_variables()[0];
     const at::Tensor dy = grads[0].contiguous();
-    at::Tensor dx = LinearBackwardInput(dy, layer.weight->value());
+    at::Tensor dx = LinearBackwardInput(dy, layer.weight);
     if (layer.context->sequence) {
       const at::Tensor whole = GatherSequence(x, layer.group(), layer.label());
-      LinearBackwardWeight(dy, whole, *layer.weight, layer.bias);
+      LinearBackwardWeight(dy, whole, layer.weight, layer.bias);
       dx = ReduceScatterSequence(dx, layer.group(), layer.label());
     } else {
       Work reduced = layer.group().AllReduceAsync(dx, ReduceOp::kSum, layer.label());
-      LinearBackwardWeight(dy, x, *layer.weight, layer.bias);
+      LinearBackwardWeight(dy, x, layer.weight, layer.bias);
       reduced.Wait();
     }
     return {dx, at::Tensor()};
@@ -68,7 +68,7 @@ struct RowLinearFunction : torch::autograd::Function<RowLinearFunction> {
     ctx->save_for_backward({x});
     // On one rank there is nothing to sum, so the bias rides along with the product.
     const bool alone = layer.group().size() == 1;
-    at::Tensor y = LinearForward(x, layer.weight->value(), alone ? layer.BiasValue() : at::Tensor());
+    at::Tensor y = LinearForward(x, layer.weight, alone ? layer.BiasValue() : at::Tensor());
     if (alone) return y;
     if (layer.context->sequence) {
       y = ReduceScatterSequence(y, layer.group(), layer.label());
@@ -81,24 +81,26 @@ struct RowLinearFunction : torch::autograd::Function<RowLinearFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const Layer layer = Layer::Load(*ctx);
     const at::Tensor x = ctx->get_saved_variables()[0];
-    at::Tensor dy = grads[0].contiguous();
+    const at::Tensor dy = grads[0].contiguous();
+    const at::Tensor whole = layer.context->sequence ? GatherSequence(dy, layer.group(), layer.label()) : dy;
+    // The input gradient first: the weight's memory may be taken back once its gradient is done.
+    const at::Tensor dx = LinearBackwardInput(whole, layer.weight);
+    LinearBackwardWeight(whole, x, layer.weight, nullptr);
     if (layer.bias != nullptr) BiasBackward(dy, *layer.bias);  // of this rank's tokens when they are sharded
-    if (layer.context->sequence) dy = GatherSequence(dy, layer.group(), layer.label());
-    LinearBackwardWeight(dy, x, *layer.weight, nullptr);
-    return {LinearBackwardInput(dy, layer.weight->value()), at::Tensor()};
+    return {dx, at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor ColumnLinear(const at::Tensor& x, Parameter& weight, Parameter* bias, const TensorContext& context,
+at::Tensor ColumnLinear(const at::Tensor& x, const Weight& weight, Parameter* bias, const TensorContext& context,
                         const char* what, int layer) {
-  return ColumnLinearFunction::apply(x, Layer{&weight, bias, &context, what, layer});
+  return ColumnLinearFunction::apply(x, Layer{weight, bias, &context, what, layer});
 }
 
-at::Tensor RowLinear(const at::Tensor& x, Parameter& weight, Parameter* bias, const TensorContext& context,
+at::Tensor RowLinear(const at::Tensor& x, const Weight& weight, Parameter* bias, const TensorContext& context,
                      const char* what, int layer) {
-  return RowLinearFunction::apply(x, Layer{&weight, bias, &context, what, layer});
+  return RowLinearFunction::apply(x, Layer{weight, bias, &context, what, layer});
 }
 
 }  // namespace orthant

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ATen/ATen.h"
+#include "ATen/OpMathType.h"
 #include "orthant/nn/embedding.h"
 #include "orthant/nn/matmul.h"
 #include "orthant/nn/pointer.h"
@@ -39,18 +40,28 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
   }
 };
 
-// One pass over blocks of rows: logits, loss, and, when asked, the gradients.
+struct LossArguments {
+  double scale, gradient_scale;
+  int64_t block_bytes;
+};
+
+// One pass over blocks of rows: logits, loss, and, when asked, the gradients. Products are made in `product_`
+// (a 16-bit type, where it has instructions), everything on the rows of logits in `wide_`: fp32, or fp64.
 class LossPass {
  public:
-  LossPass(const at::Tensor& x, const at::Tensor& targets, Parameter& weight, double scale,
-           const TensorContext& context, int64_t block_bytes)
+  LossPass(const at::Tensor& x, const at::Tensor& targets, Parameter& weight, const LossArguments& arguments,
+           const TensorContext& context)
       : rows_(x.reshape({-1, x.size(-1)})),
         targets_(targets.reshape({-1})),
         weight_(weight),
-        scale_(scale),
+        product_(ProductType(x)),
+        wide_(at::toOpMathType(x.scalar_type())),
+        value_(weight.value().to(product_)),
+        arguments_(arguments),
         context_(context),
         shard_{weight.spec().shard_begin, weight.spec().shard_length},
-        block_rows_(std::max<int64_t>(1, block_bytes / (weight.value().size(0) * x.element_size()))) {}
+        block_rows_(std::max<int64_t>(
+            1, arguments.block_bytes / (value_.size(0) * static_cast<int64_t>(c10::elementSize(wide_))))) {}
 
   // Sum of scale * loss. With `dx` defined ([N, H]), also fills it and adds to the weight's gradient.
   double Run(const at::Tensor& dx) {
@@ -58,28 +69,33 @@ class LossPass {
     for (int64_t begin = 0; begin < rows_.size(0); begin += block_rows_) {
       total += Block(begin, std::min(block_rows_, rows_.size(0) - begin), dx);
     }
-    return total * scale_;
+    return total * arguments_.scale;
   }
 
  private:
   double Block(int64_t begin, int64_t count, const at::Tensor& dx) {
-    const at::Tensor x = rows_.narrow(0, begin, count), targets = targets_.narrow(0, begin, count);
-    const at::Tensor logits = LinearForward(x, weight_.value(), {});  // [count, V/t]
+    const at::Tensor x = rows_.narrow(0, begin, count).to(product_),
+                     targets = targets_.narrow(0, begin, count);
+    const at::Tensor product = LinearForward(x, value_, {});  // [count, V/t]
+    const at::Tensor logits = product.to(wide_);              // the same memory where the dtype is
     const at::Tensor maxima = RowMaxima(logits, shard_);
     context_.group->AllReduce(maxima, ReduceOp::kMax, context_.At("loss.max", -1));
     const at::Tensor sums = ExponentiateRows(logits, maxima, targets, shard_);
     context_.group->AllReduce(sums, ReduceOp::kSum, context_.At("loss.sum", -1));
     if (dx.defined()) {
-      GradientRows(logits, sums[0], targets, shard_, scale_);
-      dx.narrow(0, begin, count).copy_(MatMul(logits, weight_.value()));
-      AddProductToGrad(logits.t(), x, weight_);
+      GradientRows(logits, sums[0], targets, shard_, arguments_.scale * arguments_.gradient_scale);
+      if (!product.is_same(logits)) product.copy_(logits);
+      dx.narrow(0, begin, count).copy_(MatMul(product, value_));
+      AddProductToGrad(product.t(), x, weight_);
     }
     return sums[0].log().sub_(sums[1]).sum(at::kDouble).item<double>();
   }
 
   at::Tensor rows_, targets_;
   Parameter& weight_;
-  double scale_;
+  at::ScalarType product_, wide_;
+  at::Tensor value_;
+  LossArguments arguments_;
   const TensorContext& context_;
   VocabShard shard_;
   int64_t block_rows_;
@@ -87,15 +103,15 @@ class LossPass {
 
 struct LossFunction : torch::autograd::Function<LossFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& targets,
-                            Parameter* weight, double scale, const TensorContext* context,
-                            int64_t block_bytes, bool needs_grad) {
+                            Parameter* weight, const LossArguments& arguments, const TensorContext* context,
+                            bool needs_grad) {
     const at::Tensor whole = context->sequence
                                  ? GatherSequence(x, *context->group, context->At("loss.input", -1))
                                  : x.contiguous();
     const at::Tensor dx = needs_grad
                               ? at::empty({whole.numel() / whole.size(-1), whole.size(-1)}, whole.options())
                               : at::Tensor();
-    const double loss = LossPass(whole, targets, *weight, scale, *context, block_bytes).Run(dx);
+    const double loss = LossPass(whole, targets, *weight, arguments, *context).Run(dx);
     if (needs_grad) ctx->save_for_backward({dx.view(whole.sizes())});
     SavePointer(*ctx, "weight", weight);
     SavePointer(*ctx, "context", const_cast<TensorContext*>(context));
@@ -116,7 +132,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
       weight->ContributionDone();
       reduced.Wait();
     }
-    return {dx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    return {dx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -128,9 +144,10 @@ at::Tensor VocabularyEmbedding(const at::Tensor& tokens, const at::Tensor& ancho
 }
 
 at::Tensor VocabularyLoss(const at::Tensor& x, const at::Tensor& targets, Parameter& weight, double scale,
-                          const TensorContext& context, int64_t block_bytes) {
+                          const TensorContext& context, double gradient_scale, int64_t block_bytes) {
   const bool needs_grad = x.requires_grad() && at::GradMode::is_enabled();
-  return LossFunction::apply(x, targets, &weight, scale, &context, block_bytes, needs_grad);
+  return LossFunction::apply(x, targets, &weight, LossArguments{scale, gradient_scale, block_bytes}, &context,
+                             needs_grad);
 }
 
 at::Tensor VocabularyLogits(const at::Tensor& x, const Parameter& weight, const TensorContext& context) {
