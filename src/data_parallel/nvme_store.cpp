@@ -5,8 +5,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include "ATen/ops/empty.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "c10/core/GradMode.h"
 #include "data_parallel/stores.h"
 #include "orthant/core/hash.h"
 #include "orthant/core/status.h"
@@ -51,7 +53,7 @@ int NvmeStore::Add(const at::Tensor& initial) {
 
   Assign(TakeBuffer(true), index, Buffer::Use::kKept);
   const Slot& added = slots_.back();
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   View(added).copy_(initial);
   const auto end = Bytes(added, added.stored).subspan(static_cast<size_t>(added.bytes));
   if (!end.empty()) std::memset(end.data(), 0, end.size());

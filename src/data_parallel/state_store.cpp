@@ -2,7 +2,9 @@
 
 #include <stdexcept>
 
+#include "ATen/ops/empty.h"
 #include "absl/strings/str_cat.h"
+#include "c10/core/GradMode.h"
 #include "data_parallel/stores.h"
 #include "orthant/core/status.h"
 #include "orthant/memory/account.h"
@@ -49,7 +51,7 @@ class ResidentStore final : public StateStore {
   // A copy even where the device is the processor, so that the account shows what a device would save.
   at::Tensor Place(const at::Tensor& initial) const {
     if (tier_ == Tier::kDevice) return initial;
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     const MemoryScope host(MemoryTag::kHost);
     at::Tensor copy = at::empty({initial.numel()}, initial.options().device(at::kCPU));
     copy.copy_(initial);

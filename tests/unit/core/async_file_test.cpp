@@ -1,11 +1,17 @@
 #include "orthant/core/async_file.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -13,6 +19,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -320,9 +327,35 @@ TEST(AsyncFile, NothingToTransferIsDone) {
   EXPECT_TRUE((*file)->Read({}, 0).Wait().ok());
 }
 
-TEST(AsyncFile, AutomaticAlwaysFindsAnEngine) {
-  const auto engine = MakeTransferEngine();
-  EXPECT_TRUE(engine.ok()) << engine.status();
+// A container's rule: io_uring_setup is not permitted to the calling thread from here on.
+bool ForbidRings() {
+  sock_filter rule[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(rule), rule};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST(AsyncFile, ThreadsServeWhereTheKernelRefusesARing) {
+  bool forbidden = false;
+  absl::Status ring;
+  std::string engine;
+  std::thread([&] {  // the rule is a thread's
+    forbidden = ForbidRings();
+    if (!forbidden) return;
+    ring = MakeTransferEngine(Engine::kUring).status();
+    const auto file = AsyncFile::Create(::testing::TempDir() + "/orthant_async_refused", 4096);
+    engine = file.ok() ? (*file)->Describe() : std::string(file.status().message());
+  })
+      .join();
+  if (!forbidden) GTEST_SKIP() << "this process may not set such a rule";
+  EXPECT_EQ(ExitCodeOf(ring), ExitCode::kEnvironment);
+  EXPECT_THAT(std::string(ring.message()), HasSubstr("threads do without it"));
+  EXPECT_THAT(engine, StartsWith("threads"));
 }
 
 }  // namespace
