@@ -1,8 +1,12 @@
 #include "orthant/nn/layer_norm.h"
 
+#include <algorithm>
+
 #include "ATen/ATen.h"
+#include "ATen/Parallel.h"
 #include "orthant/nn/accumulate.h"
 #include "orthant/nn/pointer.h"
+#include "orthant/nn/widen.h"
 #include "torch/csrc/autograd/custom_function.h"
 
 namespace orthant {
@@ -24,6 +28,35 @@ void AddTo(Parameter& parameter, const at::Tensor& grad) {
   parameter.ContributionDone();
 }
 
+// sums[0] = the weight's gradient, sums[1] = the bias's, both [H] and in fp32, of 16-bit x and dy [N, H];
+// mean and rstd [N]. LibTorch's kernel adds rows up in 16 bits, which loses all but the first few hundred.
+// Threads share the columns.
+template <typename scalar_t>
+void SumParameterGradients(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& mean,
+                           const at::Tensor& rstd, const at::Tensor& sums) {
+  constexpr int64_t kColumns = 128;
+  const int64_t width = x.size(-1), rows = x.numel() / width, blocks = (width + kColumns - 1) / kColumns;
+  const auto *dy_data = dy.const_data_ptr<scalar_t>(), *x_data = x.const_data_ptr<scalar_t>();
+  const auto *mean_data = mean.const_data_ptr<float>(), *rstd_data = rstd.const_data_ptr<float>();
+  float* out = sums.data_ptr<float>();
+  at::parallel_for(0, blocks, std::max<int64_t>(1, 16384 / (kColumns * std::max<int64_t>(1, rows))),
+                   [&](int64_t first, int64_t last) {
+                     for (int64_t b = first; b < last; ++b) {
+                       const int64_t begin = b * kColumns, count = std::min(kColumns, width - begin);
+                       float weight[kColumns] = {}, bias[kColumns] = {}, g[kColumns], value[kColumns];
+                       for (int64_t r = 0; r < rows; ++r) {
+                         Widen(dy_data + r * width + begin, g, count);
+                         Widen(x_data + r * width + begin, value, count);
+                         const float m = mean_data[r], s = rstd_data[r];
+                         for (int64_t c = 0; c < count; ++c) weight[c] += g[c] * ((value[c] - m) * s);
+                         for (int64_t c = 0; c < count; ++c) bias[c] += g[c];
+                       }
+                       std::copy(weight, weight + count, out + begin);
+                       std::copy(bias, bias + count, out + width + begin);
+                     }
+                   });
+}
+
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Parameter* weight, Parameter* bias,
                             double eps) {
@@ -40,9 +73,19 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
     auto* weight = LoadPointer<Parameter>(*ctx, "weight");
     auto* bias = LoadPointer<Parameter>(*ctx, "bias");
     const at::Tensor& x = saved[0];
-    auto [dx, dweight, dbias] = at::native_layer_norm_backward(
-        grads[0].contiguous(), x, x.sizes().slice(x.dim() - 1), saved[1], saved[2], WideValue(weight),
-        WideValue(bias), {true, true, bias != nullptr});
+    const at::Tensor dy = grads[0].contiguous();
+    const bool narrow = at::isReducedFloatingType(x.scalar_type());
+    auto [dx, dweight, dbias] = at::native_layer_norm_backward(dy, x, x.sizes().slice(x.dim() - 1), saved[1],
+                                                               saved[2], WideValue(weight), WideValue(bias),
+                                                               {true, !narrow, !narrow && bias != nullptr});
+    if (narrow) {
+      const at::Tensor sums = at::empty({2, x.size(-1)}, x.options().dtype(at::kFloat).requires_grad(false));
+      AT_DISPATCH_REDUCED_FLOATING_TYPES(x.scalar_type(), "layer_norm", [&] {
+        SumParameterGradients<scalar_t>(dy, x.contiguous(), saved[1], saved[2], sums);
+      });
+      dweight = sums[0];
+      dbias = sums[1];
+    }
     AddTo(*weight, dweight);
     if (bias != nullptr) AddTo(*bias, dbias);
     return {dx, at::Tensor(), at::Tensor(), at::Tensor()};
