@@ -5,6 +5,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/nn/widen.h"
 
 namespace orthant {
 namespace {
@@ -25,16 +26,28 @@ double BlockSum(const scalar_t* values, int64_t count) {
   return sum;
 }
 
+// 16-bit values are widened a block at a time.
+template <typename scalar_t>
+double WideBlockSum(const scalar_t* values, int64_t count) {
+  if constexpr (std::is_same_v<scalar_t, Wide<scalar_t>>) {
+    return BlockSum(values, count);
+  } else {
+    float wide[kBlock];
+    Widen(values, wide, count);
+    return BlockSum(wide, count);
+  }
+}
+
 }  // namespace
 
 double SumOfSquares(const at::Tensor& values) {
   const int64_t count = values.numel(), blocks = (count + kBlock - 1) / kBlock;
   std::vector<double> sums(blocks);
-  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "sum_of_squares", [&] {
-    const auto* data = values.data_ptr<scalar_t>();
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, values.scalar_type(), "sum_of_squares", [&] {
+    const auto* data = values.const_data_ptr<scalar_t>();
     at::parallel_for(0, blocks, /*grain_size=*/8, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {
-        sums[b] = BlockSum(data + b * kBlock, std::min(kBlock, count - b * kBlock));
+        sums[b] = WideBlockSum(data + b * kBlock, std::min(kBlock, count - b * kBlock));
       }
     });
   });
@@ -43,10 +56,10 @@ double SumOfSquares(const at::Tensor& values) {
   return total;
 }
 
-double SquaredNormPart(const std::vector<ShardedUnit*>& units, bool first_replica) {
+double SquaredNormPart(const std::vector<ShardedUnit*>& units) {
   double sum = 0.0;
   for (const ShardedUnit* unit : units) {
-    if (unit->zero_stage() == 0 && !first_replica) continue;
+    if (!unit->first_replica()) continue;
     const at::Tensor gradients = unit->gradients();
     for (const Segment& s : unit->segments()) {
       if (s.counts_in_norm) sum += SumOfSquares(gradients.narrow(0, s.begin, s.end - s.begin));

@@ -35,9 +35,20 @@ TEST(SumOfSquares, SumsSinglePrecisionInDouble) {
   EXPECT_EQ(SumOfSquares(at::full({2}, 1e30f, at::kFloat)), 2.0 * 1e30f * static_cast<double>(1e30f));
 }
 
+TEST(SumOfSquares, OfSixteenBitsIsThatOfTheSameNumbersInFp32) {
+  for (at::ScalarType dtype : {at::kBFloat16, at::kHalf}) {
+    for (int64_t count : {0, 1, 17, 8191, 8193, 100003}) {
+      const at::Tensor values = Random(count, dtype);
+      EXPECT_EQ(SumOfSquares(values), SumOfSquares(values.to(at::kFloat))) << count << " " << dtype;
+    }
+    // Squares that the type itself does not hold.
+    EXPECT_EQ(SumOfSquares(at::full({3}, 60000.0, at::kHalf)), 3 * 60000.0 * 60000.0);
+  }
+}
+
 TEST(SumOfSquares, ThreadsChangeNoBit) {
   const int threads = at::get_num_threads();
-  for (at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+  for (at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf}) {
     const at::Tensor values = Random(1000003, dtype);
     at::set_num_threads(1);
     const double one = SumOfSquares(values);
@@ -49,11 +60,13 @@ TEST(SumOfSquares, ThreadsChangeNoBit) {
 }
 
 TEST(SumOfSquares, TellsWhatIsNotFinite) {
-  at::Tensor values = at::ones({100}, at::kFloat);
-  values[57] = NAN;
-  EXPECT_TRUE(std::isnan(SumOfSquares(values)));
-  values[57] = INFINITY;
-  EXPECT_TRUE(std::isinf(SumOfSquares(values)));
+  for (at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf}) {
+    at::Tensor values = at::ones({100}, dtype);
+    values[57] = NAN;
+    EXPECT_TRUE(std::isnan(SumOfSquares(values)));
+    values[57] = INFINITY;
+    EXPECT_TRUE(std::isinf(SumOfSquares(values)));
+  }
 }
 
 TEST(ClipScale, LeavesSmallNormsAlone) {
