@@ -9,6 +9,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "cli/run_file.h"
 #include "nlohmann/json.hpp"
 #include "orthant/cli/command.h"
@@ -25,11 +27,13 @@ constexpr const char* kExamples = R"(
 Examples:
   orthant verify configs/verify.yaml --max-ranks 16
   orthant verify my_run.yaml --meshes 20 --steps 2
+  orthant verify my_run.yaml --meshes 20 --seed 7 --dtype bf16
   orthant verify my_run.yaml --format json > verify.json
 
-Runs the file's configuration in fp64 on one rank, then on every legal mesh as threads of this process, and compares
-loss, gradient norm, every gradient after each step and every parameter after the last, on every rank.
-Exit code 0: all agree within 1e-9 relative; 6: they do not.)";
+Runs the file's configuration in fp64 on one rank, then on every legal mesh as threads of this process, with ZeRO 0 to
+3, hybrid shards, recompute, offload and tiles, and compares loss, gradient norm, every gradient after each step and
+every parameter after the last, on every rank.
+Exit code 0: all agree within 1e-9 relative (fp32, bf16: docs/verify.md); 6: they do not.)";
 
 struct Options {
   RunFileOptions run;
@@ -37,6 +41,8 @@ struct Options {
   int64_t max_ranks = 16;
   int64_t steps = 3;
   std::string meshes = "all";
+  int64_t seed = 0;
+  std::string dtype = "fp64";
 };
 
 nlohmann::ordered_json ParallelJson(const ParallelConfig& p) {
@@ -52,19 +58,22 @@ nlohmann::ordered_json ParallelJson(const ParallelConfig& p) {
 nlohmann::ordered_json ToJson(const VerifyResult& result, const VerifyOptions& options) {
   nlohmann::ordered_json out;
   out["reference"] = {{"parallel", ParallelJson(ParallelConfig{})},
-                      {"dtype", "fp64"},
+                      {"dtype", options.dtype},
                       {"steps", options.steps},
                       {"losses", result.losses},
-                      {"tolerance", kVerifyTolerance},
+                      {"tolerance", ToleranceFor(options.dtype).numbers},
+                      {"tolerance_gradients", ToleranceFor(options.dtype).gradients},
+                      {"tolerance_values", ToleranceFor(options.dtype).values},
                       {"legal", result.legal}};
   out["combinations"] = nlohmann::ordered_json::array();
   for (const CombinationResult& r : result.results) {
     nlohmann::ordered_json row = {
-        {"parallel", ParallelJson(r.combination.parallel)},
-        {"ranks", r.combination.parallel.degrees().world()},
+        {"parallel", ParallelJson(r.combination.layout.parallel)},
+        {"ranks", r.combination.layout.parallel.degrees().world()},
         {"max_rel_diff", r.error.empty() ? nlohmann::ordered_json(r.max_rel_diff) : nullptr},
         {"worst", r.worst},
         {"ok", r.ok()}};
+    if (const auto extras = Extras(r.combination.layout); !extras.empty()) row["with"] = extras;
     if (!r.combination.variant.empty()) row["variant"] = r.combination.variant;
     if (!r.first.empty()) row["first"] = {{"name", r.first}, {"rel_diff", r.first_diff}};
     if (!r.error.empty()) row["error"] = r.error;
@@ -73,17 +82,30 @@ nlohmann::ordered_json ToJson(const VerifyResult& result, const VerifyOptions& o
   return out;
 }
 
-std::string ToText(const VerifyResult& result) {
+// "shard_ranks=2 offload.optimizer=host", or "-".
+std::string ExtrasText(const Layout& layout) {
+  const std::string text = absl::StrJoin(Extras(layout), " ");
+  return text.empty() ? "-" : absl::StrReplaceAll(text, {{"zero.", ""}, {"memory.", ""}});
+}
+
+std::string ToleranceText(const std::string& dtype) {
+  const Tolerance t = ToleranceFor(dtype);
+  if (t.numbers == t.values) return absl::StrFormat("tolerance %.0e", t.numbers);
+  return absl::StrFormat("tolerances in %s: loss and norm %.1e, gradients %.1e, values %.1e", dtype,
+                         t.numbers, t.gradients, t.values);
+}
+
+std::string ToText(const VerifyResult& result, const VerifyOptions& options) {
   Table table({"variant", "ranks", "data", "tensor", "pipeline", "sequence", "schedule", "zero",
-               "tensor_sequence", "worst difference", "where", ""});
+               "tensor_sequence", "with", "worst difference", "where", ""});
   double worst = 0.0;
   int64_t failed = 0;
   for (const CombinationResult& r : result.results) {
-    const ParallelConfig& p = r.combination.parallel;
+    const ParallelConfig& p = r.combination.layout.parallel;
     const std::string variant = r.combination.variant.empty() ? "as written" : r.combination.variant;
     table.AddRow({variant, absl::StrCat(p.degrees().world()), absl::StrCat(p.data), absl::StrCat(p.tensor),
                   absl::StrCat(p.pipeline), absl::StrCat(p.sequence), p.pipeline > 1 ? p.schedule : "-",
-                  absl::StrCat(p.zero), p.tensor_sequence ? "yes" : "no",
+                  absl::StrCat(p.zero), p.tensor_sequence ? "yes" : "no", ExtrasText(r.combination.layout),
                   absl::StrFormat("%.1e", r.max_rel_diff), r.error.empty() ? r.worst : "did not run",
                   r.ok() ? "ok" : "FAIL"});
     worst = std::max(worst, r.max_rel_diff);
@@ -92,16 +114,15 @@ std::string ToText(const VerifyResult& result) {
   std::string text = table.ToString(TableStyleFor(1));
   for (const CombinationResult& r : result.results) {
     if (r.ok()) continue;
-    const std::string mesh = ToString(r.combination.parallel.degrees());
+    const std::string mesh = ToString(r.combination.layout.parallel.degrees());
     if (!r.error.empty()) {
       absl::StrAppend(&text, "FAIL ", mesh, ": ", r.error, "\n");
     } else {
       absl::StrAppendFormat(&text, "FAIL %s: first to differ is %s, by %.3e\n", mesh, r.first, r.first_diff);
     }
   }
-  absl::StrAppendFormat(
-      &text, "%d of %d legal combinations ran, %d failed; worst difference %.2e (tolerance %.0e)\n",
-      result.results.size(), result.legal, failed, worst, kVerifyTolerance);
+  absl::StrAppendFormat(&text, "%d of %d legal combinations ran, %d failed; worst difference %.2e (%s)\n",
+                        result.results.size(), result.legal, failed, worst, ToleranceText(options.dtype));
   return text;
 }
 
@@ -112,7 +133,7 @@ absl::Status RunVerify(const Options& options) {
     return (*launcher)->Agree(EnvironmentError(  // said once, not by each process
         "orthant verify runs every mesh as threads of one process: start it without mpirun or srun"));
   }
-  VerifyOptions verify{options.max_ranks, options.steps, 0};
+  VerifyOptions verify{options.max_ranks, options.steps, 0, options.seed, options.dtype};
   if (options.meshes != "all" && (!absl::SimpleAtoi(options.meshes, &verify.meshes) || verify.meshes < 1)) {
     return ConfigurationError(
         absl::StrCat("--meshes ", options.meshes, " is neither 'all' nor a number above 0"));
@@ -129,8 +150,8 @@ absl::Status RunVerify(const Options& options) {
     return config;
   };
   const bool json = options.format == "json";
-  std::fprintf(stderr, "verifying %s in fp64 (its train.dtype is not used), %ld steps, up to %ld ranks\n",
-               options.run.path.c_str(), static_cast<long>(verify.steps),
+  std::fprintf(stderr, "verifying %s in %s (its train.dtype is not used), %ld steps, up to %ld ranks\n",
+               options.run.path.c_str(), options.dtype.c_str(), static_cast<long>(verify.steps),
                static_cast<long>(verify.max_ranks));
   std::unique_ptr<ProgressBar> bar;
   const auto progress = [&](int64_t done, int64_t total, const CombinationResult&) {
@@ -140,7 +161,7 @@ absl::Status RunVerify(const Options& options) {
   const absl::StatusOr<VerifyResult> result = Verify(load, verify, progress);
   bar.reset();
   if (!result.ok()) return result.status();
-  std::fputs((json ? ToJson(*result, verify).dump(2) + "\n" : ToText(*result)).c_str(), stdout);
+  std::fputs((json ? ToJson(*result, verify).dump(2) + "\n" : ToText(*result, verify)).c_str(), stdout);
   return result->ok() ? absl::OkStatus() : NumericalError("some meshes do not keep the curve");
 }
 
@@ -157,7 +178,14 @@ void AddVerify(CLI::App& app, CommandAction* action) {
   command->add_option("--steps", options->steps, "Optimiser steps to compare")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command->add_option("--meshes", options->meshes, "all, or how many, spread evenly over the legal ones")
+  command->add_option("--meshes", options->meshes, "all, or how many of each variant")->capture_default_str();
+  command
+      ->add_option("--seed", options->seed, "With --meshes N: draw them by this seed; 0: spread them evenly")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--dtype", options->dtype, "Precision of the proof; fp32 and bf16 have their own bounds")
+      ->check(CLI::IsMember({"fp64", "fp32", "bf16"}))
       ->capture_default_str();
   AddFormat(*command, &options->format);
   command->footer(kExamples);

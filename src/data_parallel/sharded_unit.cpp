@@ -4,6 +4,10 @@
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
+#include "data_parallel/buffer.h"
+#include "orthant/data_parallel/unit_split.h"
+#include "orthant/memory/account.h"
 
 namespace orthant {
 namespace {
@@ -13,12 +17,6 @@ constexpr int64_t kAlignment = 16;
 
 int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
-}
-
-int64_t LocalElements(const ParameterSpec& spec) {
-  int64_t count = 1;
-  for (int64_t d : spec.LocalShape()) count *= d;
-  return count;
 }
 
 // Decayed before undecayed, and what every tensor rank holds whole in the middle: each treatment is one
@@ -32,53 +30,99 @@ int LayoutClass(const ParameterSpec& spec) {
 
 ShardedUnit::ShardedUnit(std::string name, std::vector<ParameterSpec> specs, const UnitOptions& options)
     : name_(std::move(name)), options_(options) {
+  TORCH_CHECK((options_.zero_stage > 0) == (options_.shard != nullptr), "unit ", name_,
+              ": a sharding group belongs to ZeRO stages 1 to 3");
+  TORCH_CHECK(options_.zero_stage < 2 || options_.queue != nullptr, "unit ", name_, " has no queue");
+  const OperationScope operation(name_.c_str());
   LayOut(std::move(specs));
-  const int64_t share = values_.numel() / options_.data->size();
-  begin_ = options_.zero_stage == 0 ? 0 : share * options_.data->rank();
-  end_ = options_.zero_stage == 0 ? values_.numel() : begin_ + share;
+  Allocate();
+  Draw();
   BuildSegments();
 }
+
+ShardedUnit::~ShardedUnit() = default;
 
 void ShardedUnit::LayOut(std::vector<ParameterSpec> specs) {
   std::stable_sort(specs.begin(), specs.end(), [](const ParameterSpec& a, const ParameterSpec& b) {
     return LayoutClass(a) < LayoutClass(b);
   });
-  int64_t total = 0;
   for (ParameterSpec& spec : specs) {
-    offsets_.push_back(total);
-    const int64_t next = total + RoundUp(LocalElements(spec), kAlignment);
+    offsets_.push_back(elements_);
+    const int64_t next = elements_ + RoundUp(spec.LocalElements(), kAlignment);
     if (spec.replicated_over_tensor()) {
-      if (replicated_end_ == 0) replicated_begin_ = total;
+      if (replicated_end_ == 0) replicated_begin_ = elements_;
       replicated_end_ = next;
     }
-    total = next;
+    elements_ = next;
+    uses_ += spec.uses;
     parameters_.push_back(std::make_unique<Parameter>(std::move(spec)));
   }
-  total = RoundUp(total, kAlignment * options_.data->size());
-  values_ = at::zeros({total}, options_.dtype);
-  gradients_ = at::zeros({total}, options_.dtype);
+  const int shards = options_.zero_stage == 0 ? 1 : options_.shard->size();
+  elements_ = RoundUp(elements_, kAlignment * shards);
+  const int64_t share = elements_ / shards;
+  begin_ = options_.zero_stage == 0 ? 0 : share * options_.shard->rank();
+  end_ = begin_ + share;
+}
+
+void ShardedUnit::Allocate() {
+  {
+    const MemoryScope scope(MemoryTag::kParameters);
+    values_ = at::zeros({elements_}, options_.dtype);
+  }
+  const MemoryScope scope(MemoryTag::kGradients);
+  gradients_ = at::zeros({elements_}, options_.gradient_dtype);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const ParameterSpec& spec = parameters_[i]->spec();
     const std::vector<int64_t> shape = spec.LocalShape();
-    const int64_t count = LocalElements(spec);
-    const at::Tensor value = values_.narrow(0, offsets_[i], count).view(shape);
-    Initialize(spec, options_.seed, value);
-    parameters_[i]->Attach(value, gradients_.narrow(0, offsets_[i], count).view(shape),
-                           [this] { ParameterReady(); });
+    const int64_t count = spec.LocalElements();
+    parameters_[i]->Attach(values_.narrow(0, offsets_[i], count).view(shape),
+                           gradients_.narrow(0, offsets_[i], count).view(shape), this);
   }
+  if (options_.zero_stage < 2) return;
+  DropMemory(gradients_);  // the views above stay
+  gradients_present_ = false;
+  gradient_shard_ = at::zeros({share()}, options_.gradient_dtype);
+}
+
+// The whole unit is drawn, and sliced: one unit at a time is whole, whatever the stage.
+void ShardedUnit::Draw() {
+  const bool sixteen = at::isReducedFloatingType(options_.dtype);
+  at::Tensor whole = values_;
+  if (sixteen) {
+    const MemoryScope scope(MemoryTag::kTemporary);
+    whole = at::zeros({elements_}, at::kFloat);
+  }
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const ParameterSpec& spec = parameters_[i]->spec();
+    Initialize(spec, options_.seed,
+               whole.narrow(0, offsets_[i], spec.LocalElements()).view(spec.LocalShape()));
+  }
+  if (sixteen) {
+    values_.copy_(whole);
+    const MemoryScope scope(MemoryTag::kOptimizer);
+    master_ = whole.narrow(0, begin_, share()).clone();
+  }
+  if (options_.zero_stage < 3) return;
+  const MemoryScope scope(MemoryTag::kParameters);
+  value_shard_ = values_.narrow(0, begin_, share()).clone();
+  if (options_.parameters != nullptr) {
+    slot_ = options_.parameters->Add(value_shard_);
+    value_shard_ = at::Tensor();
+  }
+  ReleaseValues();
 }
 
 void ShardedUnit::BuildSegments() {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const ParameterSpec& spec = parameters_[i]->spec();
-    const int64_t next = i + 1 < parameters_.size() ? offsets_[i + 1] : values_.numel();
+    const int64_t next = i + 1 < parameters_.size() ? offsets_[i + 1] : elements_;
     Segment segment;
     segment.begin = std::max(offsets_[i], begin_) - begin_;
     segment.end = std::min(next, end_) - begin_;
     segment.decay = spec.decay;
     // Every logical element counts once: copies are left to tensor rank 0 and to the stage that owns them.
-    segment.counts_in_norm =
-        !spec.tied_copy && (!spec.replicated_over_tensor() || options_.tensor->rank() == 0);
+    segment.counts_in_norm = !spec.tied_copy && (!spec.replicated_over_tensor() ||
+                                                 options_.tensor == nullptr || options_.tensor->rank() == 0);
     if (segment.begin >= segment.end) continue;
     Segment* last = segments_.empty() ? nullptr : &segments_.back();
     if (last != nullptr && last->decay == segment.decay && last->counts_in_norm == segment.counts_in_norm) {
@@ -96,50 +140,44 @@ Parameter* ShardedUnit::Find(const std::string& logical_name) const {
   return nullptr;
 }
 
-void ShardedUnit::BeginStep(int microbatches) {
-  pending_ = parameters_.size();
-  for (auto& parameter : parameters_) parameter->BeginStep(microbatches);
+at::Tensor ShardedUnit::gradients() const {
+  return options_.zero_stage < 2 ? gradients_.narrow(0, begin_, share()) : gradient_shard_;
 }
 
-void ShardedUnit::ParameterReady() {
-  if (--pending_ == 0 && !held_) StartReduce();
+at::Tensor ShardedUnit::OpenValues() {
+  if (options_.zero_stage < 3) return values_.narrow(0, begin_, share());
+  return slot_ < 0 ? value_shard_ : options_.parameters->Open(slot_);
 }
 
-void ShardedUnit::Release() {
-  TORCH_CHECK(held_ && pending_ == 0, "unit ", name_, " released before its gradients were complete");
-  StartReduce();
+void ShardedUnit::CloseValues(bool changed) {
+  if (slot_ >= 0) options_.parameters->Close(slot_, changed);
 }
 
-void ShardedUnit::StartReduce() {
-  if (options_.tensor_partial && options_.tensor->size() > 1 && replicated_end_ > replicated_begin_) {
-    options_.tensor->AllReduce(gradients_.narrow(0, replicated_begin_, replicated_end_ - replicated_begin_),
-                               ReduceOp::kSum, "grad.replicated");
-  }
-  if (options_.zero_stage == 0) {
-    reduce_ = options_.data->AllReduceAsync(gradients_, ReduceOp::kSum, "grad");
-  } else {
-    reduce_ = options_.data->ReduceScatterAsync(gradients(), gradients_, ReduceOp::kSum, "grad");
-  }
+void ShardedUnit::PrefetchValues() {
+  if (slot_ >= 0) options_.parameters->Prefetch(slot_);
 }
 
-void ShardedUnit::FinishReduce() {
-  TORCH_CHECK(pending_ == 0, "unit ", name_, " lacks the gradients of ", pending_, " parameters");
-  reduce_.Wait();
+void ShardedUnit::StartShare() {
+  if (options_.zero_stage != 1 && options_.zero_stage != 2) return;
+  gather_ = options_.shard->AllGatherAsync(values_, values_.narrow(0, begin_, share()), "zero.share");
 }
 
-void ShardedUnit::StartGather() {
-  if (options_.zero_stage == 0) return;
-  gather_ = options_.data->AllGatherAsync(values_, values(), "parameters");
-}
-
-void ShardedUnit::FinishGather() {
+void ShardedUnit::FinishShare() {
   gather_.Wait();
   gather_ = Work();
 }
 
-void ShardedUnit::GatherGradients() {
-  if (options_.zero_stage == 0) return;
-  options_.data->AllGather(gradients_, gradients(), "gradients");
+std::vector<std::unique_ptr<ShardedUnit>> MakeUnits(const std::string& name, std::vector<ParameterSpec> specs,
+                                                    const UnitOptions& options) {
+  std::vector<std::vector<ParameterSpec>> split = SplitIntoUnits(
+      specs,
+      {options.bucket_bytes, options.tile_bytes, static_cast<int64_t>(c10::elementSize(options.dtype))});
+  std::vector<std::unique_ptr<ShardedUnit>> units;
+  for (size_t i = 0; i < split.size(); ++i) {
+    units.push_back(std::make_unique<ShardedUnit>(split.size() == 1 ? name : absl::StrCat(name, "/", i),
+                                                  std::move(split[i]), options));
+  }
+  return units;
 }
 
 }  // namespace orthant

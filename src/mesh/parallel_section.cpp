@@ -28,8 +28,11 @@ void Describe(Fields& fields, ParallelConfig& config) {
       .Doc("Rank order of the axes, outermost first; the last one's groups are neighbouring ranks.");
   fields.Integer("zero", &config.zero)
       .AtLeast(0)
-      .AtMost(1)
-      .Doc("ZeRO stage inside data x sequence: 0 keeps everything whole, 1 shards the optimiser's state.");
+      .AtMost(3)
+      .Doc(
+          "ZeRO stage inside data x sequence (arXiv 1910.02054): 0 keeps everything whole; 1 shards the "
+          "optimiser's "
+          "state, 2 gradients too, 3 parameters too.");
   fields.Choice("schedule", &config.schedule, {"gpipe", "1f1b"})
       .Doc("Pipeline schedule: gpipe runs all forwards first, 1f1b holds fewer activations.");
   fields.Bool("tensor_sequence", &config.tensor_sequence)

@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "ATen/ATen.h"
+#include "orthant/memory/account.h"
 #include "orthant/nn/dropout.h"
+#include "orthant/nn/recompute.h"
 #include "orthant/sequence_parallel/ulysses.h"
 #include "orthant/tensor_parallel/linear.h"
 
@@ -27,33 +29,40 @@ at::Tensor AttentionWithDropout(const at::Tensor& q, const at::Tensor& k, const 
   return at::matmul(Dropout(at::softmax(scores, -1), dropout, key, context.position->rows, window), v);
 }
 
+// qkv [b, S, 3, h', D] -> [b, h', S, D]: this rank's heads, all tokens.
+at::Tensor AttentionCore(const at::Tensor& qkv, const ModelConfig& config, const StageContext& context,
+                         int layer) {
+  const OperationScope operation("attn.core", layer, context.position->microbatch);
+  const at::Tensor heads_first = qkv.permute({2, 0, 3, 1, 4});  // [3, b, h', S, D]
+  const at::Tensor q = heads_first[0], k = heads_first[1], v = heads_first[2];
+  if (config.dropout == 0.0 || !context.position->training) {
+    return at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true);
+  }
+  const Communicator& sequence = *context.sequence;
+  const int64_t first_head = (context.tensor.group->rank() * sequence.size() + sequence.rank()) * q.size(1);
+  const DropoutKey key{context.unit.seed, static_cast<uint64_t>(context.position->step),
+                       static_cast<uint64_t>(layer), DropoutSite::kAttention};
+  return AttentionWithDropout(q, k, v, config.dropout, key, context, first_head);
+}
+
 }  // namespace
 
 at::Tensor CausalSelfAttention(const at::Tensor& x, const AttentionParameters& parameters,
                                const ModelConfig& config, const StageContext& context, int layer) {
   Communicator& sequence = *context.sequence;
   const int64_t d = config.head_dim();
-  at::Tensor qkv = ColumnLinear(x, *parameters.qkv, parameters.qkv_bias, context.tensor, "attn.qkv", layer);
+  at::Tensor qkv = ColumnLinear(x, parameters.qkv, parameters.qkv_bias, context.tensor, "attn.qkv", layer);
   qkv = qkv.view({qkv.size(0), qkv.size(1), 3, -1, d});                             // [b, S/sp, 3, h/t, D]
   qkv = SequenceToHeads(qkv, sequence, context.tensor.At("attn.to_heads", layer));  // [b, S, 3, h/(t sp), D]
-  const at::Tensor heads_first = qkv.permute({2, 0, 3, 1, 4});                      // [3, b, h', S, D]
-  const at::Tensor q = heads_first[0], k = heads_first[1], v = heads_first[2];
-
-  at::Tensor y;
-  if (config.dropout > 0.0 && context.position->training) {
-    const int64_t local_heads = q.size(1);
-    const int64_t first_head =
-        (context.tensor.group->rank() * sequence.size() + sequence.rank()) * local_heads;
-    const DropoutKey key{context.unit.seed, static_cast<uint64_t>(context.position->step),
-                         static_cast<uint64_t>(layer), DropoutSite::kAttention};
-    y = AttentionWithDropout(q, k, v, config.dropout, key, context, first_head);
-  } else {
-    y = at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true);
-  }
+  const auto core = [&config, &context, layer](const at::Tensor& heads) {
+    return AttentionCore(heads, config, context, layer);
+  };
+  const bool again = context.recompute.Of(layer) == RecomputePlan::Kind::kSelective;
+  at::Tensor y = again ? Recompute(qkv, core) : core(qkv);
   y = HeadsToSequence(y.transpose(1, 2), sequence,
                       context.tensor.At("attn.to_sequence", layer));  // [b, S/sp, h/t, D]
-  return RowLinear(y.reshape({y.size(0), y.size(1), -1}), *parameters.out, parameters.out_bias,
-                   context.tensor, "attn.out", layer);
+  return RowLinear(y.reshape({y.size(0), y.size(1), -1}), parameters.out, parameters.out_bias, context.tensor,
+                   "attn.out", layer);
 }
 
 }  // namespace orthant

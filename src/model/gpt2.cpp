@@ -3,54 +3,92 @@
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
 #include "model/gpt2_specs.h"
 #include "orthant/nn/layer_norm.h"
 #include "orthant/nn/position_embedding.h"
+#include "orthant/nn/recompute.h"
 #include "orthant/tensor_parallel/linear.h"
 #include "orthant/tensor_parallel/vocabulary.h"
 
 namespace orthant {
+namespace {
+
+Parameter* FindIn(const std::vector<std::unique_ptr<ShardedUnit>>& units, const std::string& name) {
+  for (const auto& unit : units) {
+    if (Parameter* found = unit->Find(name)) return found;
+  }
+  return nullptr;
+}
+
+// Whole, or its tiles in order.
+Weight WeightIn(const std::vector<std::unique_ptr<ShardedUnit>>& units, const std::string& name) {
+  std::vector<Parameter*> tiles;
+  for (const auto& unit : units) {
+    if (Parameter* found = unit->Find(name)) tiles.push_back(found);
+  }
+  return Weight(std::move(tiles));
+}
+
+void AfterForward(const std::vector<std::unique_ptr<ShardedUnit>>& units) {
+  for (const auto& unit : units) unit->AfterForward();
+}
+
+}  // namespace
 
 Gpt2Stage::Gpt2Stage(const ModelConfig& config, const StageShare& share, const StageContext& context)
     : config_(config), share_(share), context_(context) {
-  const int parts = context.tensor.group->size(), part = context.tensor.group->rank();
-  const bool tied = config.tie_embeddings;
-  if (share.embedding) {
-    std::vector<ParameterSpec> specs = Gpt2EmbeddingSpecs(config, context.vocab, parts, part);
-    if (tied && share.head) specs.front().uses = 2;  // looked up and projected onto
-    embedding_ = std::make_unique<ShardedUnit>("embedding", std::move(specs), context.unit);
-    tokens_ = embedding_->Find("wte.weight");
-    positions_ = embedding_->Find("wpe.weight");
-    anchor_ = at::zeros({}, context.unit.dtype).requires_grad_(true);
+  Gpt2StageSpecs specs = SpecsOfGpt2Stage(config, share, context.vocab, context.tensor.group->size(),
+                                          context.tensor.group->rank());
+  for (int64_t l = 0; l < share.layers; ++l) {
+    blocks_.push_back(MakeBlock(static_cast<int>(share.first_layer + l), std::move(specs.blocks[l])));
   }
-  for (int64_t l = 0; l < share.layers; ++l)
-    blocks_.push_back(MakeBlock(static_cast<int>(share.first_layer + l)));
-  if (share.head) {
-    head_ = std::make_unique<ShardedUnit>(
-        "head", Gpt2HeadSpecs(config, context.vocab, share.embedding, parts, part), context.unit);
-    final_norm_ = {head_->Find("ln_f.weight"), head_->Find("ln_f.bias")};
-    projection_ = !tied             ? head_->Find("lm_head.weight")
-                  : share.embedding ? tokens_
-                                    : head_->Find("wte.weight");
-  }
-  if (tied && share.embedding != share.head) tied_unit_ = share.embedding ? embedding_.get() : head_.get();
+  MakeEnds(std::move(specs));
 }
 
-Gpt2Stage::Block Gpt2Stage::MakeBlock(int layer) const {
+UnitOptions Gpt2Stage::UnitAt(int64_t layer) const {
+  UnitOptions options = context_.unit;
+  options.depth = static_cast<int>(config_.layers - layer);  // backward ends at the embedding
+  return options;
+}
+
+// Embedding, layers and head are one behind the other.
+void Gpt2Stage::Probe(int64_t layer, const std::string& what, const at::Tensor& x) const {
+  const StepPosition& position = *context_.position;
+  if (position.probe == nullptr || position.backward) return;
+  position.probe->Check({position.microbatch, false, static_cast<int>(layer + 1)}, what, x);
+}
+
+void Gpt2Stage::MakeEnds(Gpt2StageSpecs specs) {
+  const bool tied = config_.tie_embeddings, across = tied && share_.embedding != share_.head;
+  if (share_.embedding) {
+    if (across) table_ = MakeUnits("table", std::move(specs.table), UnitAt(-1));
+    embedding_ = MakeUnits("embedding", std::move(specs.embedding), UnitAt(-1));
+    tokens_ = FindIn(across ? table_ : embedding_, "wte.weight");
+    positions_ = FindIn(embedding_, "wpe.weight");
+    anchor_ = at::zeros({}, context_.unit.dtype).requires_grad_(true);
+  }
+  if (share_.head) {
+    if (across) table_ = MakeUnits("table", std::move(specs.table), UnitAt(config_.layers));
+    head_ = MakeUnits("head", std::move(specs.head), UnitAt(config_.layers));
+    final_norm_ = {FindIn(head_, "ln_f.weight"), FindIn(head_, "ln_f.bias")};
+    projection_ = !tied ? FindIn(head_, "lm_head.weight") : across ? FindIn(table_, "wte.weight") : tokens_;
+  }
+}
+
+Gpt2Stage::Block Gpt2Stage::MakeBlock(int layer, std::vector<ParameterSpec> specs) const {
   Block block;
   block.layer = layer;
-  block.unit = std::make_unique<ShardedUnit>(
-      BlockName(layer, ""),
-      Gpt2BlockSpecs(config_, layer, context_.tensor.group->size(), context_.tensor.group->rank()),
-      context_.unit);
-  const auto find = [&](const char* rest) { return block.unit->Find(BlockName(layer, rest)); };
+  block.units = MakeUnits(absl::StrCat("h.", layer), std::move(specs), UnitAt(layer));
+  const auto find = [&](const char* rest) { return FindIn(block.units, BlockName(layer, rest)); };
   block.norm1 = {find("ln_1.weight"), find("ln_1.bias")};
   block.norm2 = {find("ln_2.weight"), find("ln_2.bias")};
-  block.attention = {find("attn.c_attn.weight"), find("attn.c_attn.bias"), find("attn.c_proj.weight"),
+  const auto weight = [&](const char* rest) { return WeightIn(block.units, BlockName(layer, rest)); };
+  block.attention = {weight("attn.c_attn.weight"), find("attn.c_attn.bias"), weight("attn.c_proj.weight"),
                      find("attn.c_proj.bias")};
-  block.fc = find("mlp.c_fc.weight");
+  block.fc = weight("mlp.c_fc.weight");
   block.fc_bias = find("mlp.c_fc.bias");
-  block.proj = find("mlp.c_proj.weight");
+  block.proj = weight("mlp.c_proj.weight");
   block.proj_bias = find("mlp.c_proj.bias");
   return block;
 }
@@ -72,9 +110,12 @@ at::Tensor Gpt2Stage::DropHidden(const at::Tensor& x, DropoutSite site, int64_t 
 }
 
 at::Tensor Gpt2Stage::Embed(const at::Tensor& tokens) {
-  const at::Tensor x = VocabularyEmbedding(tokens, anchor_, *tokens_, context_.tensor);
-  return DropHidden(AddPositions(x, *positions_, context_.FirstToken(config_.context)),
-                    DropoutSite::kEmbedding, 0);
+  at::Tensor x = VocabularyEmbedding(tokens, anchor_, *tokens_, context_.tensor);
+  x = AddPositions(x, *positions_, context_.FirstToken(config_.context));
+  AfterForward(table_);
+  AfterForward(embedding_);
+  Probe(-1, "output of the embedding", x);
+  return DropHidden(x, DropoutSite::kEmbedding, 0);
 }
 
 at::Tensor Gpt2Stage::ForwardBlock(const Block& block, const at::Tensor& input) const {
@@ -82,20 +123,37 @@ at::Tensor Gpt2Stage::ForwardBlock(const Block& block, const at::Tensor& input) 
       CausalSelfAttention(ApplyNorm(input, block.norm1), block.attention, config_, context_, block.layer);
   const at::Tensor x = input + DropHidden(attended, DropoutSite::kAttentionOutput, block.layer);
   at::Tensor y = ApplyNorm(x, block.norm2);
-  y = ColumnLinear(y, *block.fc, block.fc_bias, context_.tensor, "mlp.fc", block.layer);  // [b, S/sp, 4H/t]
+  y = ColumnLinear(y, block.fc, block.fc_bias, context_.tensor, "mlp.fc", block.layer);  // [b, S/sp, 4H/t]
   y = at::gelu(y, config_.activation == "gelu_tanh" ? "tanh" : "none");
-  y = RowLinear(y, *block.proj, block.proj_bias, context_.tensor, "mlp.proj", block.layer);
+  y = RowLinear(y, block.proj, block.proj_bias, context_.tensor, "mlp.proj", block.layer);
   return x + DropHidden(y, DropoutSite::kMlpOutput, block.layer);
+}
+
+at::Tensor Gpt2Stage::RunBlock(const Block& block, const at::Tensor& x) const {
+  const auto body = [this, &block](const at::Tensor& input) { return ForwardBlock(block, input); };
+  const bool again = context_.recompute.Of(block.layer) == RecomputePlan::Kind::kFull;
+  const at::Tensor y = again ? Recompute(x, body) : body(x);
+  AfterForward(block.units);
+  Probe(block.layer, absl::StrCat("output of block ", block.layer), y);
+  return y;
 }
 
 at::Tensor Gpt2Stage::Blocks(const at::Tensor& input) {
   at::Tensor x = input;
-  for (const Block& block : blocks_) x = ForwardBlock(block, x);
+  for (const Block& block : blocks_) x = RunBlock(block, x);
   return x;
 }
 
-at::Tensor Gpt2Stage::Loss(const at::Tensor& x, const at::Tensor& targets, double scale) {
-  return VocabularyLoss(ApplyNorm(x, final_norm_), targets, *projection_, scale, context_.tensor);
+at::Tensor Gpt2Stage::Loss(const at::Tensor& x, const at::Tensor& targets, double scale,
+                           double gradient_scale) {
+  const at::Tensor loss = VocabularyLoss(ApplyNorm(x, final_norm_), targets, *projection_, scale,
+                                         context_.tensor, gradient_scale);
+  Probe(config_.layers, "loss", loss);
+  // The projection's gradient is made with the loss: backward reads no table. The head's own backward is
+  // next.
+  if (config_.tie_embeddings) AfterForward(share_.embedding ? embedding_ : table_);
+  if (!context_.position->training) AfterForward(head_);
+  return loss;
 }
 
 at::Tensor Gpt2Stage::Logits(const at::Tensor& x, int64_t position) {
@@ -112,10 +170,21 @@ at::Tensor Gpt2Stage::Logits(const at::Tensor& x, int64_t position) {
 
 std::vector<ShardedUnit*> Gpt2Stage::units() const {
   std::vector<ShardedUnit*> all;
-  if (embedding_) all.push_back(embedding_.get());
-  for (const Block& block : blocks_) all.push_back(block.unit.get());
-  if (head_) all.push_back(head_.get());
+  const auto add = [&](const Units& units) {
+    for (const auto& unit : units) all.push_back(unit.get());
+  };
+  if (share_.embedding) add(table_);
+  add(embedding_);
+  for (const Block& block : blocks_) add(block.units);
+  add(head_);
+  if (!share_.embedding) add(table_);
   return all;
+}
+
+std::vector<ShardedUnit*> Gpt2Stage::tied_units() const {
+  std::vector<ShardedUnit*> tied;
+  for (const auto& unit : table_) tied.push_back(unit.get());
+  return tied;
 }
 
 }  // namespace orthant

@@ -41,6 +41,7 @@ std::vector<ParameterSpec> Gpt2BlockSpecs(const ModelConfig& c, int layer, int p
   AddNorm(specs, c, name("ln_2"));
   specs.push_back(ShardedSpec(name("mlp.c_fc.weight"), {4 * h, h}, 0, parts, part, weight, true));
   specs.push_back(ShardedSpec(name("mlp.c_proj.weight"), {h, 4 * h}, 1, parts, part, residual, true));
+  for (ParameterSpec& spec : specs) spec.linear = spec.shape.size() > 1;
   if (c.bias) {
     specs.push_back(ShardedSpec(name("attn.c_attn.bias"), {3, h}, 1, parts, part, kZeros, false));
     specs.push_back(WholeSpec(name("attn.c_proj.bias"), {h}, kZeros, false));
@@ -60,6 +61,31 @@ std::vector<ParameterSpec> Gpt2HeadSpecs(const ModelConfig& c, int64_t vocab, bo
                               part, Normal(c.init_std), true));
   specs.back().tied_copy = c.tie_embeddings;
   return specs;
+}
+
+Gpt2StageSpecs SpecsOfGpt2Stage(const ModelConfig& c, const StageShare& share, int64_t vocab, int parts,
+                                int part) {
+  const bool across = c.tie_embeddings && share.embedding != share.head;
+  Gpt2StageSpecs stage;
+  if (share.embedding) {
+    stage.embedding = Gpt2EmbeddingSpecs(c, vocab, parts, part);
+    if (c.tie_embeddings && share.head) stage.embedding.front().uses = 2;  // looked up and projected onto
+    if (across) {
+      stage.table = {stage.embedding.front()};
+      stage.embedding.erase(stage.embedding.begin());
+    }
+  }
+  for (int64_t l = 0; l < share.layers; ++l) {
+    stage.blocks.push_back(Gpt2BlockSpecs(c, static_cast<int>(share.first_layer + l), parts, part));
+  }
+  if (share.head) {
+    stage.head = Gpt2HeadSpecs(c, vocab, share.embedding, parts, part);
+    if (across) {
+      stage.table = {stage.head.back()};
+      stage.head.pop_back();
+    }
+  }
+  return stage;
 }
 
 }  // namespace orthant

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "orthant/model/model_config.h"
+#include "orthant/model/stage_share.h"
 #include "orthant/nn/parameter.h"
 
 namespace orthant {
@@ -18,5 +19,15 @@ std::vector<ParameterSpec> Gpt2BlockSpecs(const ModelConfig& config, int layer, 
 // The final norm, and the vocabulary projection unless it is the embedding of the same stage.
 std::vector<ParameterSpec> Gpt2HeadSpecs(const ModelConfig& config, int64_t vocab, bool with_embedding,
                                          int parts, int part);
+
+// A stage's parameters, by the units (or groups of units) that they live in.
+struct Gpt2StageSpecs {
+  std::vector<ParameterSpec>
+      table;  // the embedding tied across stages: first and last stage hold a copy each
+  std::vector<ParameterSpec> embedding, head;
+  std::vector<std::vector<ParameterSpec>> blocks;  // by layer of the stage
+};
+Gpt2StageSpecs SpecsOfGpt2Stage(const ModelConfig& config, const StageShare& share, int64_t vocab, int parts,
+                                int part);
 
 }  // namespace orthant

@@ -37,12 +37,17 @@ void DrawKeep(const Draw& draw, int64_t row, int64_t first, int64_t count, uint8
 
 // y = x * (keep ? 1 / (1 - p) : 0), at most kPiece elements. A product, so that what is not finite stays so.
 template <typename scalar_t>
-void Apply(const scalar_t* x, const uint8_t* keep, int64_t count, double p, scalar_t* y) {
+void Apply(const scalar_t* __restrict x, const uint8_t* __restrict keep, int64_t count, double p,
+           scalar_t* __restrict y) {
   const auto kept = static_cast<Wide<scalar_t>>(1.0 / (1.0 - p));
-  Wide<scalar_t> values[kPiece];
-  Widen(x, values, count);
-  for (int64_t i = 0; i < count; ++i) values[i] *= keep[i] != 0 ? kept : Wide<scalar_t>(0);
-  Narrow(values, y, count);
+  if constexpr (std::is_same_v<scalar_t, Wide<scalar_t>>) {
+    for (int64_t i = 0; i < count; ++i) y[i] = x[i] * (keep[i] != 0 ? kept : scalar_t(0));
+  } else {
+    float values[kPiece];
+    Widen(x, values, count);
+    for (int64_t i = 0; i < count; ++i) values[i] *= keep[i] != 0 ? kept : 0.0f;
+    Narrow(values, y, count);
+  }
 }
 
 template <typename scalar_t>

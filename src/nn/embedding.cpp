@@ -1,6 +1,7 @@
 #include "orthant/nn/embedding.h"
 
 #include <algorithm>
+#include <compare>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -27,51 +28,62 @@ void Lookup(scalar_t* out, const int64_t* tokens, int64_t count, const scalar_t*
   });
 }
 
-// The places of `tokens` that name a row of this table, sorted by row, and in token order within one.
-std::vector<int64_t> PlacesByRow(const int64_t* tokens, int64_t count, int64_t rows, int64_t first) {
-  std::vector<int64_t> places;
+// One token that names a row of this table, and where it stands. Sorts by row, then by place.
+struct Place {
+  int64_t row, place;
+  friend auto operator<=>(const Place&, const Place&) = default;
+};
+
+std::vector<Place> PlacesByRow(const int64_t* tokens, int64_t count, int64_t rows, int64_t first) {
+  std::vector<Place> places;
   places.reserve(count);
   for (int64_t i = 0; i < count; ++i) {
-    if (tokens[i] >= first && tokens[i] < first + rows) places.push_back(i);
+    if (tokens[i] >= first && tokens[i] < first + rows) places.push_back({tokens[i] - first, i});
   }
-  std::stable_sort(places.begin(), places.end(), [&](int64_t a, int64_t b) { return tokens[a] < tokens[b]; });
+  std::sort(places.begin(), places.end());
   return places;
 }
 
-// row += the sum of dy[places], in place order, in fp32 or wider and rounded once.
+// row += the sum of dy at `places`, in their order; of 16-bit numbers in fp32, rounded once.
 template <typename grad_t, typename dy_t>
-void AddToRow(grad_t* row, const dy_t* dy, std::span<const int64_t> places, int64_t width) {
-  Wide<grad_t> sum[kWidenBlock];
-  Wide<dy_t> summand[kWidenBlock];
-  for (int64_t begin = 0; begin < width; begin += kWidenBlock) {
-    const int64_t n = std::min(kWidenBlock, width - begin);
-    Widen(row + begin, sum, n);
-    for (int64_t place : places) {
-      Widen(dy + place * width + begin, summand, n);
-      for (int64_t c = 0; c < n; ++c) sum[c] += summand[c];
+void AddToRow(grad_t* row, const dy_t* dy, std::span<const Place> places, int64_t width) {
+  if constexpr (std::is_same_v<dy_t, Wide<dy_t>>) {
+    for (const Place& p : places) {
+      const dy_t* from = dy + p.place * width;
+      for (int64_t c = 0; c < width; ++c) row[c] += from[c];
     }
-    Narrow(sum, row + begin, n);
+  } else {
+    float sum[kWidenBlock], summand[kWidenBlock];
+    for (int64_t begin = 0; begin < width; begin += kWidenBlock) {
+      const int64_t n = std::min(kWidenBlock, width - begin);
+      Widen(row + begin, sum, n);
+      for (const Place& p : places) {
+        Widen(dy + p.place * width + begin, summand, n);
+        for (int64_t c = 0; c < n; ++c) sum[c] += summand[c];
+      }
+      Narrow(sum, row + begin, n);
+    }
   }
 }
 
 // Threads share the rows: no two add to the same element and the order of sums is fixed.
 template <typename grad_t, typename dy_t>
 void Scatter(const at::Tensor& grad, const at::Tensor& dy, const at::Tensor& tokens, int64_t first) {
-  const auto* ids = tokens.const_data_ptr<int64_t>();
   const auto* from = dy.const_data_ptr<dy_t>();
   auto* to = grad.data_ptr<grad_t>();
   const int64_t width = grad.size(1);
-  const std::vector<int64_t> places = PlacesByRow(ids, tokens.numel(), grad.size(0), first);
-  std::vector<int64_t> starts;  // of each row that is named, in `places`; and the end
+  const std::vector<Place> places =
+      PlacesByRow(tokens.const_data_ptr<int64_t>(), tokens.numel(), grad.size(0), first);
+  std::vector<size_t> starts;  // in `places`, of each row that is named; and the end
   for (size_t i = 0; i < places.size(); ++i) {
-    if (i == 0 || ids[places[i]] != ids[places[i - 1]]) starts.push_back(static_cast<int64_t>(i));
+    if (i == 0 || places[i].row != places[i - 1].row) starts.push_back(i);
   }
   const auto named = static_cast<int64_t>(starts.size());
-  starts.push_back(static_cast<int64_t>(places.size()));
+  starts.push_back(places.size());
   at::parallel_for(0, named, std::max<int64_t>(1, 16384 / width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const auto at = std::span<const int64_t>(places).subspan(starts[r], starts[r + 1] - starts[r]);
-      AddToRow(to + (ids[at.front()] - first) * width, from, at, width);
+      const auto at = std::span<const Place>(places).subspan(starts[r], starts[r + 1] - starts[r]);
+      AddToRow(to + at.front().row * width, from, at, width);
     }
   });
 }

@@ -85,6 +85,10 @@ at::ScalarType ProductType(const at::Tensor& a) {
   return RouteOf(a) == Route::kThroughFloat ? at::kFloat : a.scalar_type();
 }
 
+bool MultipliesByOneDnn(at::ScalarType dtype) {
+  return RouteOf(at::empty({1, 1}, dtype)) == Route::kOneDnn;
+}
+
 at::Tensor MatMul(const at::Tensor& a, const at::Tensor& b) {
   switch (RouteOf(a)) {
     case Route::kOneDnn:

@@ -12,7 +12,41 @@ namespace orthant {
 std::vector<int64_t> ParameterSpec::LocalShape() const {
   std::vector<int64_t> local = shape;
   if (shard_dim >= 0) local[shard_dim] = local_length;
-  return local;
+  return rows < 0 ? local : std::vector<int64_t>{rows, local.back()};
+}
+
+int64_t ParameterSpec::LocalElements() const {
+  int64_t count = 1;
+  for (int64_t d : LocalShape()) count *= d;
+  return count;
+}
+
+std::vector<LogicalRun> LogicalRuns(const ParameterSpec& spec) {
+  const int64_t split = std::max(spec.shard_dim, 0);
+  int64_t outer = 1, inner = 1;
+  for (int64_t d = 0; d < split; ++d) outer *= spec.shape[d];
+  for (size_t d = split + 1; d < spec.shape.size(); ++d) inner *= spec.shape[d];
+  const bool whole = spec.shard_dim < 0;
+  const int64_t logical = spec.shape[split], begin = whole ? 0 : spec.shard_begin;
+  const int64_t held = whole ? logical : spec.shard_length, local = whole ? logical : spec.local_length;
+  const int64_t width = spec.LocalShape().back();
+  const int64_t first = spec.rows < 0 ? 0 : spec.row_begin * width;
+  const int64_t last = spec.rows < 0 ? outer * local * inner : first + spec.rows * width;
+  std::vector<LogicalRun> runs;
+  for (int64_t o = 0; o < outer; ++o) {
+    const int64_t from = std::max(o * local * inner, first);
+    const int64_t to = std::min((o * local + held) * inner, last);
+    if (from >= to) continue;
+    const int64_t source = (o * logical + begin) * inner + from - o * local * inner;
+    LogicalRun* back = runs.empty() ? nullptr : &runs.back();
+    if (back != nullptr && back->local + back->length == from - first &&
+        back->logical + back->length == source) {
+      back->length += to - from;
+    } else {
+      runs.push_back({from - first, source, to - from});
+    }
+  }
+  return runs;
 }
 
 ParameterSpec ShardedSpec(std::string name, std::vector<int64_t> shape, int dim, int parts, int part,
@@ -39,15 +73,10 @@ ParameterSpec WholeSpec(std::string name, std::vector<int64_t> shape, Init init,
   return spec;
 }
 
-void Parameter::Attach(at::Tensor value, at::Tensor grad, std::function<void()> ready) {
+void Parameter::Attach(at::Tensor value, at::Tensor grad, ParameterOwner* owner) {
   value_ = std::move(value);
   grad_ = std::move(grad);
-  ready_ = std::move(ready);
-}
-
-void Parameter::BeginStep(int microbatches) {
-  has_grad_ = false;
-  contributions_left_ = microbatches * spec_.uses;
+  owner_ = owner;
 }
 
 bool Parameter::AddsToGrad() {
@@ -55,28 +84,17 @@ bool Parameter::AddsToGrad() {
 }
 
 void Parameter::ContributionDone() {
-  TORCH_CHECK(contributions_left_ > 0, "more gradient contributions to ", spec_.name,
-              " than the step announced");
-  if (--contributions_left_ == 0 && ready_) ready_();
+  if (owner_ != nullptr) owner_->ContributionDone();
 }
 
 namespace {
 
 template <typename scalar_t>
 void DrawNormal(const ParameterSpec& spec, PhiloxKey key, scalar_t* values) {
-  int64_t outer = 1, inner = 1;
-  const int64_t dims = static_cast<int64_t>(spec.shape.size());
-  const int64_t split = spec.shard_dim < 0 ? 0 : spec.shard_dim;
-  for (int64_t d = 0; d < split; ++d) outer *= spec.shape[d];
-  for (int64_t d = split + 1; d < dims; ++d) inner *= spec.shape[d];
-  const int64_t whole = spec.shape[split];
-  const int64_t begin = spec.shard_dim < 0 ? 0 : spec.shard_begin;
-  const int64_t length = spec.shard_dim < 0 ? whole : spec.shard_length;
-  const int64_t local = spec.shard_dim < 0 ? whole : spec.local_length;
-  for (int64_t o = 0; o < outer; ++o) {
-    const std::span<scalar_t> run(values + o * local * inner, length * inner);
-    FillNormal(key, /*hi=*/0, static_cast<uint64_t>((o * whole + begin) * inner), run);
-    for (scalar_t& v : run) v *= static_cast<scalar_t>(spec.init.stddev);
+  for (const LogicalRun& run : LogicalRuns(spec)) {
+    const std::span<scalar_t> out(values + run.local, run.length);
+    FillNormal(key, /*hi=*/0, static_cast<uint64_t>(run.logical), out);
+    for (scalar_t& v : out) v *= static_cast<scalar_t>(spec.init.stddev);
   }
 }
 
@@ -85,10 +103,17 @@ void DrawNormal(const ParameterSpec& spec, PhiloxKey key, scalar_t* values) {
 void Initialize(const ParameterSpec& spec, uint64_t seed, const at::Tensor& value) {
   TORCH_CHECK(value.is_contiguous() && value.sizes() == at::IntArrayRef(spec.LocalShape()), "shape of ",
               spec.name);
+  if (at::isReducedFloatingType(value.scalar_type())) {
+    const at::Tensor drawn = at::empty(value.sizes(), at::kFloat);
+    Initialize(spec, seed, drawn);
+    value.copy_(drawn);
+    return;
+  }
   value.zero_();
   if (spec.init.kind == Init::Kind::kZeros) return;
   if (spec.init.kind == Init::Kind::kOnes) {
-    (spec.shard_dim < 0 ? value : value.narrow(spec.shard_dim, 0, spec.shard_length)).fill_(1);
+    for (const LogicalRun& run : LogicalRuns(spec))
+      value.view({-1}).narrow(0, run.local, run.length).fill_(1);
     return;
   }
   const PhiloxKey key = DeriveKey(seed, spec.name);

@@ -1,81 +1,64 @@
 #include "orthant/optim/adamw.h"
 
-#include <cmath>
 #include <utility>
 
 #include "ATen/ATen.h"
-#include "ATen/Parallel.h"
+#include "orthant/memory/account.h"
+#include "orthant/optim/adamw_update.h"
 
 namespace orthant {
-namespace {
 
-// A plain loop that compilers vectorise; memory-bound, so one pass over four arrays is all there is to gain.
-template <typename scalar_t>
-void UpdateRange(scalar_t* __restrict value, const scalar_t* __restrict gradient, scalar_t* __restrict first,
-                 scalar_t* __restrict second, int64_t count, const AdamWStep& s) {
-  const auto beta1 = static_cast<scalar_t>(s.beta1), beta2 = static_cast<scalar_t>(s.beta2);
-  const auto rest1 = static_cast<scalar_t>(1.0 - s.beta1), rest2 = static_cast<scalar_t>(1.0 - s.beta2);
-  const auto scale = static_cast<scalar_t>(s.gradient_scale), eps = static_cast<scalar_t>(s.eps);
-  const auto keep = static_cast<scalar_t>(1.0 - s.lr * s.weight_decay);
-  const auto rate = static_cast<scalar_t>(s.lr / (1.0 - std::pow(s.beta1, static_cast<double>(s.step))));
-  const auto root =
-      static_cast<scalar_t>(1.0 / std::sqrt(1.0 - std::pow(s.beta2, static_cast<double>(s.step))));
-  for (int64_t i = 0; i < count; ++i) {
-    const scalar_t g = gradient[i] * scale;
-    const scalar_t m = beta1 * first[i] + rest1 * g;
-    const scalar_t v = beta2 * second[i] + rest2 * g * g;
-    first[i] = m;
-    second[i] = v;
-    value[i] = keep * value[i] - rate * m / (std::sqrt(v) * root + eps);
-  }
+AdamW::AdamW(std::vector<ShardedUnit*> units, const OptimizerConfig& config,
+             std::unique_ptr<StateStore> store)
+    : units_(std::move(units)), config_(config), store_(store ? std::move(store) : StateStore::Create({})) {
+  for (ShardedUnit* unit : units_) slots_.push_back(AddState(*unit));
 }
 
-}  // namespace
-
-void AdamWUpdate(const at::Tensor& value, const at::Tensor& gradient, const at::Tensor& first_moment,
-                 const at::Tensor& second_moment, const AdamWStep& step) {
-  AT_DISPATCH_FLOATING_TYPES(value.scalar_type(), "adamw", [&] {
-    auto* p = value.data_ptr<scalar_t>();
-    const auto* g = gradient.data_ptr<scalar_t>();
-    auto* m = first_moment.data_ptr<scalar_t>();
-    auto* v = second_moment.data_ptr<scalar_t>();
-    at::parallel_for(0, value.numel(), /*grain_size=*/32768, [&](int64_t begin, int64_t end) {
-      UpdateRange(p + begin, g + begin, m + begin, v + begin, end - begin, step);
-    });
-  });
+int AdamW::AddState(ShardedUnit& unit) {
+  const OperationScope operation("optimizer.state");
+  const MemoryScope scope(store_->tier() == Tier::kDevice ? MemoryTag::kOptimizer : MemoryTag::kHost);
+  const at::Tensor master = unit.TakeMaster();
+  const int64_t share = unit.share();
+  const at::ScalarType dtype = master.defined() ? at::kFloat : unit.gradients().scalar_type();
+  at::Tensor state = at::zeros({share * (master.defined() ? 3 : 2)}, dtype);
+  if (master.defined()) state.narrow(0, 2 * share, share).copy_(master);
+  state_bytes_ += static_cast<int64_t>(state.nbytes());
+  return store_->Add(state);
 }
 
-AdamW::AdamW(std::vector<ShardedUnit*> units, const OptimizerConfig& config)
-    : units_(std::move(units)), config_(config) {
-  for (ShardedUnit* unit : units_) {
-    const at::Tensor values = unit->values();
-    moments_.push_back({at::zeros_like(values), at::zeros_like(values)});
+void AdamW::Update(ShardedUnit& unit, const at::Tensor& state, int64_t step, double lr,
+                   double gradient_scale) {
+  const at::Tensor values = unit.OpenValues(), gradients = unit.gradients();
+  const int64_t share = unit.share();
+  const bool masters = state.numel() > 2 * share;
+  for (const Segment& segment : unit.segments()) {
+    const int64_t begin = segment.begin, count = segment.end - segment.begin;
+    const AdamWStep numbers{lr,
+                            config_.betas[0],
+                            config_.betas[1],
+                            config_.eps,
+                            segment.decay ? config_.weight_decay : 0.0,
+                            gradient_scale,
+                            step};
+    const at::Tensor value = values.narrow(0, begin, count);
+    AdamWUpdate(masters ? state.narrow(0, 2 * share + begin, count) : value,
+                gradients.narrow(0, begin, count), state.narrow(0, begin, count),
+                state.narrow(0, share + begin, count), masters ? value : at::Tensor(), numbers);
   }
+  unit.CloseValues(/*changed=*/true);
 }
 
 void AdamW::Step(int64_t step, double lr, double gradient_scale) {
+  const PhaseScope phase(StepPhase::kOptimizer);
   for (size_t u = 0; u < units_.size(); ++u) {
-    const at::Tensor values = units_[u]->values(), gradients = units_[u]->gradients();
-    for (const Segment& segment : units_[u]->segments()) {
-      const int64_t begin = segment.begin, count = segment.end - segment.begin;
-      const AdamWStep numbers{lr,
-                              config_.betas[0],
-                              config_.betas[1],
-                              config_.eps,
-                              segment.decay ? config_.weight_decay : 0.0,
-                              gradient_scale,
-                              step};
-      AdamWUpdate(values.narrow(0, begin, count), gradients.narrow(0, begin, count),
-                  moments_[u].first.narrow(0, begin, count), moments_[u].second.narrow(0, begin, count),
-                  numbers);
+    const at::Tensor state = store_->Open(slots_[u]);
+    if (u + 1 < units_.size()) {  // read while this one is updated
+      store_->Prefetch(slots_[u + 1]);
+      units_[u + 1]->PrefetchValues();
     }
+    Update(*units_[u], state, step, lr, gradient_scale);
+    store_->Close(slots_[u], /*changed=*/true);
   }
-}
-
-int64_t AdamW::StateBytes() const {
-  int64_t bytes = 0;
-  for (const Moments& m : moments_) bytes += static_cast<int64_t>(m.first.nbytes() + m.second.nbytes());
-  return bytes;
 }
 
 }  // namespace orthant

@@ -25,18 +25,21 @@ struct Numbers {
   scalar_t beta1, beta2, rest1, rest2, scale, eps, keep, rate, root;
 };
 
-// A plain loop that compilers vectorise; memory-bound, so one pass over the arrays is all there is to gain.
+// Plain loops that compilers vectorise; memory-bound, so one pass over the arrays is all there is to gain.
+// Two, on blocks that stay in cache, so that the decayed value is rounded before the step is taken off,
+// whatever a compiler would fuse within one expression.
 template <typename scalar_t>
-void UpdateRange(scalar_t* __restrict value, const scalar_t* __restrict gradient, scalar_t* __restrict first,
-                 scalar_t* __restrict second, int64_t count, const Numbers<scalar_t>& numbers) {
-  const Numbers<scalar_t> s = numbers;
+void UpdateBlock(scalar_t* __restrict value, const scalar_t* __restrict gradient, scalar_t* __restrict first,
+                 scalar_t* __restrict second, int64_t count, const Numbers<scalar_t>& s) {
+  scalar_t decayed[kWidenBlock];
   for (int64_t i = 0; i < count; ++i) {
     const scalar_t g = gradient[i] * s.scale;
-    const scalar_t m = s.beta1 * first[i] + s.rest1 * g;
-    const scalar_t v = s.beta2 * second[i] + s.rest2 * g * g;
-    first[i] = m;
-    second[i] = v;
-    value[i] = s.keep * value[i] - s.rate * m / (std::sqrt(v) * s.root + s.eps);
+    first[i] = s.beta1 * first[i] + s.rest1 * g;
+    second[i] = s.beta2 * second[i] + s.rest2 * g * g;
+    decayed[i] = s.keep * value[i];
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    value[i] = decayed[i] - s.rate * first[i] / (std::sqrt(second[i]) * s.root + s.eps);
   }
 }
 
@@ -80,14 +83,10 @@ class Range {
 
   void Update(int64_t begin, int64_t end) const {
     const bool same = gradient_.scalar_type() == c10::CppTypeToScalarType<scalar_t>::value;
-    if (same && !value_.defined()) {
-      return UpdateRange(master_ + begin, gradient_.const_data_ptr<scalar_t>() + begin, first_ + begin,
-                         second_ + begin, end - begin, numbers_);
-    }
     scalar_t wide[kWidenBlock];
     for (int64_t i = begin; i < end; i += kWidenBlock) {
       const int64_t count = std::min(kWidenBlock, end - i);
-      UpdateRange(master_ + i, same ? gradient_.const_data_ptr<scalar_t>() + i : Gradient(i, count, wide),
+      UpdateBlock(master_ + i, same ? gradient_.const_data_ptr<scalar_t>() + i : Gradient(i, count, wide),
                   first_ + i, second_ + i, count, numbers_);
       if (value_.defined()) RoundValue(i, count);
     }

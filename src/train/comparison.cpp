@@ -6,6 +6,7 @@
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
 #include "orthant/comm/local.h"
+#include "orthant/memory/account.h"
 
 namespace orthant {
 namespace {
@@ -14,36 +15,38 @@ const at::Tensor& TensorOf(const Parameter& parameter, What what) {
   return what == What::kGradient ? parameter.grad() : parameter.value();
 }
 
-// The share of a logical tensor that the spec describes.
-at::Tensor SliceOf(const at::Tensor& logical, const ParameterSpec& spec) {
-  return spec.shard_dim < 0 ? logical : logical.narrow(spec.shard_dim, spec.shard_begin, spec.shard_length);
-}
-
-// The parameter's own share without its padding.
-at::Tensor WithoutPadding(const at::Tensor& share, const ParameterSpec& spec) {
-  return spec.shard_dim < 0 ? share : share.narrow(spec.shard_dim, 0, spec.shard_length);
-}
-
 double LargestMagnitude(const at::Tensor& tensor) {
   return tensor.numel() == 0 ? 0.0 : tensor.abs().max().item<double>();
 }
 
 }  // namespace
 
+Tolerance ToleranceFor(const std::string& dtype) {
+  if (dtype == "fp64") return {1e-9, 1e-9, 1e-9};
+  if (dtype == "fp32") return {1e-5, 1e-3, 1e-2};
+  return {2e-2, 2.5e-1, 2.5e-1};
+}
+
 LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what) {
   LogicalTensors tensors;
   for (const ShardedUnit* unit : units) {
     for (const auto& parameter : unit->parameters()) {
-      tensors[parameter->spec().name] = WithoutPadding(TensorOf(*parameter, what), parameter->spec()).clone();
+      const ParameterSpec& spec = parameter->spec();
+      at::Tensor& logical = tensors[spec.name];
+      const at::Tensor share = TensorOf(*parameter, what).view({-1});
+      if (!logical.defined()) logical = at::zeros(spec.shape, share.options());
+      for (const LogicalRun& run : LogicalRuns(spec)) {
+        logical.view({-1}).narrow(0, run.logical, run.length).copy_(share.narrow(0, run.local, run.length));
+      }
     }
   }
   return tensors;
 }
 
-void Differences::Add(const std::string& name, double difference) {
+void Differences::Add(const std::string& name, double difference, double tolerance) {
   // A difference that is no number is the worst there is.
   if (!std::isfinite(difference)) difference = std::numeric_limits<double>::infinity();
-  if (difference > kVerifyTolerance && first_name_.empty()) {
+  if (difference > tolerance && first_name_.empty()) {
     first_name_ = name;
     first_ = difference;
   }
@@ -54,7 +57,7 @@ void Differences::Add(const std::string& name, double difference) {
 }
 
 void Differences::AddNumber(const std::string& name, double value, double reference) {
-  Add(name, value == reference ? 0.0 : std::abs(value - reference) / std::abs(reference));
+  Add(name, value == reference ? 0.0 : std::abs(value - reference) / std::abs(reference), tolerance_.numbers);
 }
 
 void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what,
@@ -63,18 +66,17 @@ void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what,
   for (const ShardedUnit* unit : units) {
     for (const auto& parameter : unit->parameters()) {
       const ParameterSpec& spec = parameter->spec();
-      const at::Tensor& share = TensorOf(*parameter, what);
-      const at::Tensor& logical = reference.at(spec.name);
-      const int64_t dim = spec.shard_dim, valid = spec.shard_length;
-      const at::Tensor mine = WithoutPadding(share, spec);
-      const double scale = LargestMagnitude(logical);
-      const double off = LargestMagnitude(mine - SliceOf(logical, spec));
-      Add(absl::StrCat(kind, spec.name), off == 0.0 ? 0.0 : off / scale);
-      if (dim >= 0 && spec.local_length > valid) {
-        const double padding = LargestMagnitude(share.narrow(dim, valid, spec.local_length - valid));
-        if (padding != 0.0)
-          Add(absl::StrCat("padding of ", spec.name), std::numeric_limits<double>::infinity());
+      const at::Tensor share = TensorOf(*parameter, what).view({-1});
+      const at::Tensor logical = reference.at(spec.name);
+      // What the reference puts at each of this rank's elements; padding is zero.
+      const at::Tensor expected = at::zeros_like(share, logical.scalar_type());
+      for (const LogicalRun& run : LogicalRuns(spec)) {
+        expected.narrow(0, run.local, run.length)
+            .copy_(logical.view({-1}).narrow(0, run.logical, run.length));
       }
+      const double off = LargestMagnitude(share.to(expected.scalar_type()) - expected);
+      Add(absl::StrCat(kind, spec.name), off == 0.0 ? 0.0 : off / LargestMagnitude(logical),
+          what == What::kGradient ? tolerance_.gradients : tolerance_.values);
     }
   }
 }
@@ -93,6 +95,7 @@ void Differences::Merge(const Differences& other) {
 Reference RunReference(const PreparedRun& run, int64_t steps) {
   Reference reference;
   RunLocal(1, {.timeout_seconds = run.config.comm.timeout}, [&](Communicator& world) {
+    const BindMemory memory(MemoryAccount::Create(run.config.memory.limit));
     Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
     for (int64_t step = 1; step <= steps; ++step) {
       const StepResult result = engine.Step(step);
@@ -106,8 +109,9 @@ Reference RunReference(const PreparedRun& run, int64_t steps) {
 }
 
 Differences CompareRank(const PreparedRun& run, const Reference& reference, Communicator& world) {
+  const BindMemory memory(MemoryAccount::Create(run.config.memory.limit));
   Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
-  Differences differences;
+  Differences differences(ToleranceFor(run.config.train.dtype));
   for (size_t i = 0; i < reference.losses.size(); ++i) {
     const StepResult step = engine.Step(static_cast<int64_t>(i) + 1);
     differences.AddNumber("loss", step.loss, reference.losses[i]);

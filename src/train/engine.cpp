@@ -1,11 +1,14 @@
 #include "orthant/train/engine.h"
 
 #include <chrono>
+#include <cmath>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
+#include "orthant/core/status.h"
 #include "orthant/optim/gradient_norm.h"
 #include "orthant/optim/learning_rate.h"
-#include "orthant/train/launch.h"
+#include "orthant/train/broadcast_text.h"
 
 namespace orthant {
 namespace {
@@ -33,6 +36,12 @@ std::vector<Batch> BatchesOf(Loader& loader, int64_t index) {
   return batches;
 }
 
+std::unique_ptr<StateStore> OptimizerStore(const RunConfig& config, const Communicator& world) {
+  const Tier tier = TierOf(config.zero.offload.optimizer);
+  return StateStore::Create({tier, config.OffloadDir(), absl::StrCat("optimizer.rank-", world.rank()),
+                             config.zero.offload.buffers});
+}
+
 }  // namespace
 
 Engine::Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const Dataset& dataset,
@@ -41,7 +50,8 @@ Engine::Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const D
       dataset_(dataset),
       world_(world),
       model_(config, mesh, vocab, world),
-      optimizer_(model_.units(), config.optimizer) {
+      optimizer_(model_.units(), config.optimizer, OptimizerStore(config, world)),
+      loss_scale_(config.train.loss_scale, /*active=*/config.train.dtype == "fp16") {
   auto order =
       ValueOrThrow(TrainingSequence::Create(static_cast<uint64_t>(config.run.seed), dataset.train->tokens(),
                                             config.model.context, dataset.train->name()));
@@ -66,28 +76,59 @@ StepResult Engine::Step(int64_t step) {
   const Stopwatch whole;
   const std::vector<Batch> batches = BatchesOf(*loader_, step - 1);
   ExecutorStats stats;
-  const double loss_part = model_.ForwardBackward(step, batches, &stats);
+  StepResult result;
+  result.step = step;
+  result.loss_scale = loss_scale_.value();
+  const double loss_part = model_.ForwardBackward(step, batches, result.loss_scale, &stats);
   model_.ReduceGradients();
 
   const Stopwatch optimizer;
   // One exchange for both numbers that every rank must know.
   at::Tensor sums = at::empty({2}, at::kDouble);
   sums[0] = loss_part;
-  sums[1] = SquaredNormPart(model_.units(), model_.first_replica());
+  sums[1] = SquaredNormPart(model_.units());
   world_.AllReduce(sums, ReduceOp::kSum, "loss_and_norm");
-  StepResult result;
-  result.step = step;
   result.loss = sums[0].item<double>();
-  result.grad_norm = std::sqrt(sums[1].item<double>());
+  result.grad_norm = std::sqrt(sums[1].item<double>()) / result.loss_scale;
   result.lr = LearningRate(config_.optimizer, step, config_.train.steps);
-  optimizer_.Step(step, result.lr, ClipScale(result.grad_norm, config_.train.clip));
-  model_.GatherParameters();
+  const LossScale::Verdict verdict =
+      loss_scale_.After(std::isfinite(result.loss) && std::isfinite(result.grad_norm));
+  result.skipped = verdict == LossScale::Verdict::kSkip;
+  result.failed = verdict == LossScale::Verdict::kStop;
+  if (verdict == LossScale::Verdict::kApply) {
+    // Skipped steps are no steps to AdamW's bias corrections.
+    optimizer_.Step(step - loss_scale_.skipped(), result.lr,
+                    ClipScale(result.grad_norm, config_.train.clip) / result.loss_scale);
+    model_.GatherParameters();
+  }
 
+  if (const std::shared_ptr<MemoryAccount> memory = BoundMemory()) {
+    result.memory = memory->current();
+    result.memory_peak = memory->peak();
+  }
   result.forward_seconds = stats.forward_seconds;
   result.backward_seconds = stats.backward_seconds;
   result.optimizer_seconds = optimizer.Seconds();
   result.seconds = whole.Seconds();
   return result;
+}
+
+std::string Engine::FindNonFinite(int64_t step) {
+  FiniteProbe probe;
+  model_.Probe(&probe);
+  model_.ForwardBackward(step, BatchesOf(*loader_, step - 1), loss_scale_.value(), nullptr);
+  model_.ReduceGradients();
+  model_.Probe(nullptr);
+  at::Tensor earliest = at::full({1}, probe.key(), at::kLong);
+  world_.AllReduce(earliest, ReduceOp::kMin, "probe.key");
+  const bool mine = probe.found() && probe.key() == earliest.item<int64_t>();
+  at::Tensor rank = at::full({1}, mine ? world_.rank() : world_.size(), at::kLong);
+  world_.AllReduce(rank, ReduceOp::kMin, "probe.rank");
+  const int root = static_cast<int>(rank.item<int64_t>());
+  if (root == world_.size()) return "";  // finite when computed again
+  const int64_t microbatch = earliest.item<int64_t>() >> 32;
+  return absl::StrCat(BroadcastText(probe.what(), root, world_), " on rank ", root, ", microbatch ",
+                      microbatch);
 }
 
 double Engine::Evaluate(bool validation, int64_t batches) {
@@ -96,6 +137,7 @@ double Engine::Evaluate(bool validation, int64_t batches) {
       source->tokens(), config_.model.context, batches * config_.train.global_batch, source->name())));
   const std::unique_ptr<Loader> loader = MakeLoader(source, std::move(sequence), /*prefetch=*/false);
   at::Tensor sum = at::zeros({1}, at::kDouble);
+  const PhaseScope phase(StepPhase::kEvaluate);
   for (int64_t b = 0; b < batches; ++b) sum += model_.EvaluateLoss(BatchesOf(*loader, b));
   world_.AllReduce(sum, ReduceOp::kSum, "evaluation");
   return sum.item<double>() /

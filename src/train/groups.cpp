@@ -1,10 +1,20 @@
 #include "orthant/train/groups.h"
 
 #include <string>
+#include <vector>
 
 namespace orthant {
 
-Groups MakeGroups(const Mesh& mesh, Communicator& world) {
+Communicator* Groups::Shard(int zero_stage) const {
+  if (zero_stage == 0) return nullptr;
+  return hybrid_shard ? hybrid_shard.get() : data_sequence.get();
+}
+
+Communicator* Groups::Replica(int zero_stage) const {
+  return zero_stage == 0 ? data_sequence.get() : hybrid_replica.get();
+}
+
+Groups MakeGroups(const Mesh& mesh, int64_t shard_ranks, Communicator& world) {
   const int64_t rank = world.rank();
   const auto make = [&](Axes axes, const char* name) {
     return world.Subgroup(mesh.GroupOf(rank, axes).ranks(), name);
@@ -16,6 +26,17 @@ Groups MakeGroups(const Mesh& mesh, Communicator& world) {
   groups.data = make({Axis::kData}, "data");
   groups.pipeline = make({Axis::kPipeline}, "pipeline");
   groups.data_sequence = make({Axis::kData, Axis::kSequence}, "data_sequence");
+  const int replicas = groups.data_sequence->size(), shards = static_cast<int>(shard_ranks);
+  if (shards > 0 && shards < replicas) {
+    const int mine = groups.data_sequence->rank();
+    std::vector<int> together, alike;
+    for (int r = 0; r < replicas; ++r) {
+      if (r / shards == mine / shards) together.push_back(r);
+      if (r % shards == mine % shards) alike.push_back(r);
+    }
+    groups.hybrid_shard = groups.data_sequence->Subgroup(together, "shard");
+    groups.hybrid_replica = groups.data_sequence->Subgroup(alike, "replica");
+  }
   if (mesh.degrees().pipeline > 1 && mesh.InEmbeddingPair(rank)) {
     groups.embedding_pair = world.Subgroup(mesh.EmbeddingPair(rank), "embedding_pair");
   }
@@ -29,6 +50,8 @@ std::array<int64_t, kAxisCount> Groups::BytesSent() const {
   };
   add(Axis::kData, data.get());
   add(Axis::kData, data_sequence.get());
+  add(Axis::kData, hybrid_shard.get());
+  add(Axis::kData, hybrid_replica.get());
   add(Axis::kData, world);
   add(Axis::kTensor, tensor.get());
   add(Axis::kPipeline, pipeline.get());

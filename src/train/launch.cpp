@@ -11,6 +11,8 @@
 #include "orthant/comm/local.h"
 #include "orthant/comm/mpi.h"
 #include "orthant/core/status.h"
+#include "orthant/memory/account.h"
+#include "orthant/train/broadcast_text.h"
 
 namespace orthant {
 namespace {
@@ -44,25 +46,10 @@ absl::Status AgreeOver(Communicator& world, const absl::Status& status) {
   const int64_t first = failed.item<int64_t>();
   if (first == world.size()) return absl::OkStatus();
   const int root = static_cast<int>(first);
-  const std::string text(status.message());
-  at::Tensor header = at::zeros({2}, at::kLong);
-  if (world.rank() == root) {
-    header[0] = static_cast<int64_t>(text.size());
-    header[1] = static_cast<int64_t>(ExitCodeOf(status));
-  }
-  world.Broadcast(header, root, "agree.header");
-  // Bytes travel as int64 each: the message is short and every backend carries int64.
-  at::Tensor bytes = at::zeros({header[0].item<int64_t>()}, at::kLong);
-  if (world.rank() == root) {
-    for (size_t i = 0; i < text.size(); ++i)
-      bytes.data_ptr<int64_t>()[i] = static_cast<unsigned char>(text[i]);
-  }
-  world.Broadcast(bytes, root, "agree.message");
-  std::string message;
-  if (world.rank() == 0) {
-    for (int64_t i = 0; i < bytes.numel(); ++i) message += static_cast<char>(bytes.data_ptr<int64_t>()[i]);
-  }
-  return StatusWithExitCode(static_cast<ExitCode>(header[1].item<int64_t>()), message);
+  at::Tensor code = at::full({1}, static_cast<int64_t>(ExitCodeOf(status)), at::kLong);
+  world.Broadcast(code, root, "agree.code");
+  const std::string message = BroadcastText(std::string(status.message()), root, world);
+  return StatusWithExitCode(static_cast<ExitCode>(code.item<int64_t>()), world.rank() == 0 ? message : "");
 }
 
 }  // namespace
@@ -100,6 +87,7 @@ absl::Status Launcher::Agree(const absl::Status& status) {
 
 absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_per_rank,
                            const RankBody& body) {
+  { const BindMemory install(nullptr); }  // the accounting allocator, before there are threads
   if (processes_ == nullptr) {
     if (config.backend != "mpi") return RunThreads(config, ranks, threads_per_rank, body);
     return EnvironmentError(

@@ -46,6 +46,11 @@ std::string ToJsonLine(const StepMetrics& m) {
                                  {"mem_peak_bytes", m.mem_peak_bytes}};
   for (Axis axis : kAxes)
     line["comm_bytes"][std::string(AxisName(axis))] = m.comm_bytes[static_cast<int>(axis)];
+  line["mem_host_peak_bytes"] = m.mem_host_peak_bytes;
+  for (int t = 0; t < kMemoryTags; ++t)
+    line["mem_bytes"][std::string(MemoryTagName(static_cast<MemoryTag>(t)))] = m.memory[t];
+  if (m.loss_scale) line["loss_scale"] = *m.loss_scale;
+  if (m.skipped) line["skipped"] = true;
   if (m.val_loss) line["val_loss"] = *m.val_loss;
   if (m.train_loss) line["train_loss"] = *m.train_loss;
   return line.dump();
@@ -57,7 +62,9 @@ std::string ToConsoleLine(const StepMetrics& m) {
       "tps_per_rank=%.0f "
       "mfu=%.1f%% mem=%s",
       m.step, m.loss, m.grad_norm, m.lr, m.dt, m.dtf, m.dtb, m.dto, m.sps, m.tps, m.tps_per_rank,
-      100.0 * m.mfu, FormatBytes(static_cast<double>(m.mem_peak_bytes)));
+      100.0 * m.mfu, FormatBinaryBytes(static_cast<double>(m.mem_peak_bytes)));
+  if (m.loss_scale) absl::StrAppendFormat(&line, " loss_scale=%g", *m.loss_scale);
+  if (m.skipped) line += " skipped";
   if (m.train_loss) absl::StrAppendFormat(&line, " train_loss=%.4f", *m.train_loss);
   if (m.val_loss) absl::StrAppendFormat(&line, " val_loss=%.4f", *m.val_loss);
   return line;
@@ -75,7 +82,9 @@ std::string Legend(bool boxes) {
       {"sps, tps", "samples and tokens a second, whole mesh"},
       {"tps_per_rank", "tokens a second and rank"},
       {"mfu", "model FLOPs utilisation, share of the peak"},
-      {"mem", "peak resident memory a rank"},
+      {"mem", "peak device memory of rank 0: parameters, gradients, optimizer, activations, buffers"},
+      {"loss_scale, skipped",
+       "fp16: factor on the loss; a step whose gradients were not finite updates nothing"},
       {"train_loss, val_loss", "mean loss on the fixed evaluation sets"},
   };
   for (const auto& [abbr, meaning] : rows) table.AddRow({abbr, meaning});
@@ -139,7 +148,12 @@ std::string ToText(const RunSummary& s, bool boxes) {
                     FormatBytes(static_cast<double>(bytes))});
     }
   }
-  table.AddRow({"peak memory a rank", FormatBytes(static_cast<double>(s.mem_peak_bytes))});
+  if (s.skipped > 0) table.AddRow({"skipped steps", FormatCount(s.skipped)});
+  table.AddRow({"peak device memory, rank 0", FormatBinaryBytes(static_cast<double>(s.mem_peak_bytes))});
+  if (s.mem_host_peak_bytes > 0) {
+    table.AddRow({"peak host memory, rank 0", FormatBinaryBytes(static_cast<double>(s.mem_host_peak_bytes))});
+  }
+  table.AddRow({"peak resident memory, process", FormatBinaryBytes(static_cast<double>(s.resident_bytes))});
   return table.ToString(StyleOf(boxes));
 }
 

@@ -1,13 +1,25 @@
 #include "orthant/train/parallel_model.h"
 
+#include <limits>
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
+#include "orthant/memory/account.h"
 #include "orthant/pipeline_parallel/generators.h"
 #include "orthant/pipeline_parallel/partition.h"
 
 namespace orthant {
 namespace {
+
+at::ScalarType DtypeOf(const std::string& name) {
+  return name == "fp64"   ? at::kDouble
+         : name == "bf16" ? at::kBFloat16
+         : name == "fp16" ? at::kHalf
+                          : at::kFloat;
+}
+
+}  // namespace
 
 StageShare ShareOf(const RunConfig& config, int64_t vocab, int stage) {
   const std::vector<int64_t> layers = LayersPerStage(config, vocab);
@@ -19,37 +31,72 @@ StageShare ShareOf(const RunConfig& config, int64_t vocab, int stage) {
   return share;
 }
 
-}  // namespace
+Precision PrecisionOf(const TrainConfig& config) {
+  const at::ScalarType values = DtypeOf(config.dtype);
+  if (!at::isReducedFloatingType(values)) return {values, values, values};
+  const at::ScalarType gradients = config.gradient_dtype == "same" ? values : at::kFloat;
+  if (config.reduce_dtype == "gradient") return {values, gradients, gradients};
+  return {values, gradients, config.reduce_dtype == "same" ? values : at::kFloat};
+}
 
-at::ScalarType DtypeOf(const std::string& name) {
-  return name == "fp64" ? at::kDouble : at::kFloat;
+RecomputePlan RecomputePlanOf(const MemoryConfig& config) {
+  using Kind = RecomputePlan::Kind;
+  const Kind kind = config.recompute == "full"        ? Kind::kFull
+                    : config.recompute == "selective" ? Kind::kSelective
+                                                      : Kind::kNone;
+  return {kind, config.recompute_every};
 }
 
 ParallelModel::ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world)
     : config_(config),
-      groups_(MakeGroups(mesh, world)),
+      groups_(MakeGroups(mesh, config.zero.shard_ranks, world)),
       share_(ShareOf(config, vocab, groups_.pipeline->rank())),
+      parameter_store_(MakeStore()),
+      // One staging buffer is for a unit that was not gathered ahead, one for what is written back.
+      queue_(config.zero.prefetch_bytes, config.zero.offload.parameters == "nvme"
+                                             ? config.zero.offload.buffers - 2
+                                             : std::numeric_limits<int>::max()),
       context_(MakeContext(vocab)),
       model_(MakeStageModel(config.model, share_, context_)),
       units_(model_->units()),
-      program_(std::make_unique<ModelProgram>(*model_, share_, config.model, context_, position_)),
+      program_(std::make_unique<ModelProgram>(*model_, share_, config.model, context_, position_, queue_)),
       schedule_(
           MakeSchedule(config.parallel.schedule, {.ranks = config.parallel.pipeline,
                                                   .microbatches = static_cast<int>(config.Microbatches())})
               .value()) {
-  if (model_->tied_unit() != nullptr) model_->tied_unit()->Hold();
+  for (ShardedUnit* unit : model_->tied_units()) unit->TieTo(groups_.embedding_pair.get());
 }
 
-StageContext ParallelModel::MakeContext(int64_t vocab) const {
+std::unique_ptr<StateStore> ParallelModel::MakeStore() const {
+  const Tier tier = TierOf(config_.zero.offload.parameters);
+  if (config_.parallel.zero < 3 || tier == Tier::kDevice) return nullptr;
+  return StateStore::Create({tier, config_.OffloadDir(),
+                             absl::StrCat("parameters.rank-", groups_.world->rank()),
+                             config_.zero.offload.buffers});
+}
+
+StageContext ParallelModel::MakeContext(int64_t vocab) {
+  const Precision precision = PrecisionOf(config_.train);
   StageContext context;
   context.tensor = {groups_.tensor.get(), config_.parallel.tensor_sequence, &position_};
   context.sequence = groups_.sequence.get();
-  context.unit.dtype = DtypeOf(config_.train.dtype);
-  context.unit.seed = static_cast<uint64_t>(config_.run.seed);
-  context.unit.zero_stage = config_.parallel.zero;
-  context.unit.tensor_partial = config_.parallel.tensor_sequence;
-  context.unit.data = groups_.data_sequence.get();
-  context.unit.tensor = groups_.tensor.get();
+  UnitOptions& unit = context.unit;
+  unit.dtype = precision.values;
+  unit.gradient_dtype = precision.gradients;
+  unit.reduce_dtype = precision.reduction;
+  unit.seed = static_cast<uint64_t>(config_.run.seed);
+  unit.zero_stage = config_.parallel.zero;
+  unit.release_after_forward = config_.zero.release_after_forward;
+  unit.tensor_partial = config_.parallel.tensor_sequence;
+  unit.bucket_bytes = config_.zero.bucket_bytes;
+  unit.tile_bytes = config_.zero.tile_bytes;
+  unit.shard = groups_.Shard(unit.zero_stage);
+  unit.replica = groups_.Replica(unit.zero_stage);
+  unit.tensor = groups_.tensor.get();
+  unit.queue = &queue_;
+  unit.parameters = parameter_store_.get();
+  unit.position = &position_;
+  context.recompute = RecomputePlanOf(config_.memory);
   context.position = &position_;
   context.vocab = vocab;
   return context;
@@ -60,43 +107,52 @@ double ParallelModel::LossPart(const at::Tensor& loss) const {
   return groups_.tensor->rank() == 0 ? loss.item<double>() : 0.0;
 }
 
-double ParallelModel::ForwardBackward(int64_t step, const std::vector<Batch>& batches, ExecutorStats* stats) {
+double ParallelModel::ForwardBackward(int64_t step, const std::vector<Batch>& batches, double gradient_scale,
+                                      ExecutorStats* stats) {
   const double scale =
       1.0 / (static_cast<double>(config_.train.global_batch) * static_cast<double>(config_.model.context));
   double loss_part = 0.0;
   for (ShardedUnit* unit : units_) unit->BeginStep(static_cast<int>(batches.size()));
   program_->Begin(step, /*training=*/true, &batches, [&](int microbatch, const at::Tensor& hidden) {
-    at::Tensor loss = model_->Loss(hidden, batches[microbatch].targets, scale);
+    at::Tensor loss = model_->Loss(hidden, batches[microbatch].targets, scale, gradient_scale);
     loss_part += LossPart(loss);
     return loss;
   });
   RunSchedule(schedule_, groups_.pipeline->rank(), *groups_.pipeline, *program_, stats);
+  EndPass();
   return loss_part;
 }
 
+// What was gathered, ahead of a use that did not come too, is given back.
+void ParallelModel::EndPass() {
+  for (ShardedUnit* unit : units_) unit->ReleaseValues();
+}
+
+void ParallelModel::Probe(FiniteProbe* probe) {
+  position_.probe = probe;
+}
+
 void ParallelModel::ReduceGradients() {
-  if (ShardedUnit* tied = model_->tied_unit(); tied != nullptr) {
-    // Before sharding over data: the two stages' units are laid out differently.
-    groups_.embedding_pair->AllReduce(model_->tied_parameter()->grad(), ReduceOp::kSum, "grad.tied");
-    tied->Release();
-  }
+  const PhaseScope phase(StepPhase::kReduce);
   for (ShardedUnit* unit : units_) unit->FinishReduce();
 }
 
 void ParallelModel::GatherParameters() {
-  for (ShardedUnit* unit : units_) unit->StartGather();
-  for (ShardedUnit* unit : units_) unit->FinishGather();
+  const PhaseScope phase(StepPhase::kGather);
+  for (ShardedUnit* unit : units_) unit->StartShare();
+  for (ShardedUnit* unit : units_) unit->FinishShare();
 }
 
 double ParallelModel::EvaluateLoss(const std::vector<Batch>& batches) {
   double loss_part = 0.0;
   program_->Begin(/*step=*/0, /*training=*/false, &batches, [&](int microbatch, const at::Tensor& hidden) {
-    at::Tensor loss = model_->Loss(hidden, batches[microbatch].targets, 1.0);
+    at::Tensor loss = model_->Loss(hidden, batches[microbatch].targets, 1.0, 1.0);
     loss_part += LossPart(loss);
     return loss;
   });
   RunSchedule(ForwardOnly(config_.parallel.pipeline, static_cast<int>(batches.size())),
               groups_.pipeline->rank(), *groups_.pipeline, *program_, nullptr);
+  EndPass();
   return loss_part;
 }
 
@@ -111,6 +167,7 @@ at::Tensor ParallelModel::NextTokenLogits(const at::Tensor& window, int64_t posi
   });
   RunSchedule(ForwardOnly(config_.parallel.pipeline, 1), groups_.pipeline->rank(), *groups_.pipeline,
               *program_, nullptr);
+  EndPass();
   return logits;
 }
 

@@ -80,7 +80,11 @@ StepMetrics Reporter::MetricsOf(const StepResult& r,
   const double flops_per_rank = FlopsPerToken(c.model, facts_.vocab) * m.tps_per_rank;
   m.tflops_per_rank = flops_per_rank / 1e12;
   m.mfu = flops_per_rank / facts_.peak_flops;
-  m.mem_peak_bytes = PeakResidentBytes() / facts_.environment.ranks_in_process;
+  m.mem_peak_bytes = r.memory_peak.device_bytes;
+  m.mem_host_peak_bytes = r.memory_peak.host_bytes;
+  m.memory = r.memory;
+  if (c.train.dtype == "fp16") m.loss_scale = r.loss_scale;
+  m.skipped = r.skipped;
   m.comm_bytes = comm_bytes;
   return m;
 }
@@ -95,7 +99,7 @@ absl::Status Reporter::Step(const StepResult& result, const std::array<int64_t, 
   }
   history_.push_back(m);
   const RunConfig& c = facts_.config;
-  if (m.step % c.log.every == 0 || m.step == 1 || m.step == c.train.steps || evaluation)
+  if (m.step % c.log.every == 0 || m.step == 1 || m.step == c.train.steps || evaluation || m.skipped)
     Print(ToConsoleLine(m));
   if (progress_) progress_->Update(m.step);
   return metrics_.Append(m);
@@ -138,7 +142,18 @@ RunSummary Reporter::Summary() const {
   s.optimizer_share = optimizer / total;
   s.comm_bytes_per_step = last.comm_bytes;
   s.mem_peak_bytes = last.mem_peak_bytes;
+  s.mem_host_peak_bytes = last.mem_host_peak_bytes;
+  s.resident_bytes = PeakResidentBytes();
+  s.skipped = std::count_if(history_.begin(), history_.end(), [](const StepMetrics& m) { return m.skipped; });
   return s;
+}
+
+void Reporter::Memory(const std::vector<MemoryPeak>& peaks, const Mesh& mesh) {
+  const bool boxes = CanDrawBoxes(1);
+  Print("\npeak device memory by stage, of the rank that holds most\n" + PeakTable(peaks, mesh, boxes));
+  const std::shared_ptr<MemoryAccount> account = BoundMemory();
+  if (facts_.config.log.memory != "detail" || account == nullptr) return;
+  Print("\nrank 0 by phase of the step\n" + AccountTable(*account, boxes));
 }
 
 void Reporter::End() {

@@ -21,7 +21,19 @@ void DescribeTrain(Fields& f, TrainConfig& c) {
       .AtLeast(1)
       .Unit("samples")
       .Doc("Samples of one forward and backward; changes speed and memory, never the curve.");
-  f.Choice("dtype", &c.dtype, {"fp32", "fp64"}).Doc("Type of parameters, gradients and activations.");
+  f.Choice("dtype", &c.dtype, {"fp64", "fp32", "bf16", "fp16"})
+      .Doc("Type of parameters and activations. bf16 and fp16 keep fp32 masters for the optimiser.");
+  f.Choice("gradient_dtype", &c.gradient_dtype, {"fp32", "same"})
+      .Doc(
+          "Type that gradients accumulate in under bf16 and fp16: fp32, or the same as dtype (half the "
+          "memory).");
+  f.Choice("reduce_dtype", &c.reduce_dtype, {"gradient", "fp32", "same"})
+      .Doc(
+          "Type that gradients travel in: as they accumulate, fp32, or the same as dtype (half the bytes "
+          "under bf16 "
+          "and fp16).");
+  f.Section("loss_scale", "Dynamic loss scaling, for fp16 (arXiv 1710.03740, section 3.2).",
+            [&](Fields& s) { Describe(s, c.loss_scale); });
   f.Real("clip", &c.clip)
       .AtLeast(0)
       .Unit("L2 norm")
@@ -57,6 +69,8 @@ void DescribeLog(Fields& f, LogConfig& c) {
       .AtLeast(0)
       .Unit("TFLOP/s")
       .Doc("Peak of one rank, for mfu; 0: measured at the start with a matrix product.");
+  f.Choice("memory", &c.memory, {"summary", "detail"})
+      .Doc("How the end tells where memory went: the peak by kind, or a table by phase of the step as well.");
 }
 
 }  // namespace
@@ -67,6 +81,10 @@ void Describe(Fields& f, RunConfig& c) {
   f.Section("model", "The model.", [&](Fields& s) { Describe(s, c.model); });
   f.Section("parallel", "The mesh and how each axis is used. Changing it never changes the curve.",
             [&](Fields& s) { Describe(s, c.parallel); });
+  f.Section("zero", "How ZeRO shards, gathers and offloads; the stage is parallel.zero.",
+            [&](Fields& s) { Describe(s, c.zero); });
+  f.Section("memory", "What a rank may hold, and what backward computes again.",
+            [&](Fields& s) { Describe(s, c.memory); });
   f.Section("train", "Steps, batches, precision.", [&](Fields& s) { DescribeTrain(s, c.train); });
   f.Section("optimizer", "AdamW and its learning rate.", [&](Fields& s) { Describe(s, c.optimizer); });
   f.Section("data", "What is trained on.", [&](Fields& s) { Describe(s, c.data); });

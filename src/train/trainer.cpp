@@ -5,6 +5,7 @@
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
 #include "orthant/core/status.h"
+#include "orthant/memory/account.h"
 #include "orthant/train/generate.h"
 #include "orthant/train/peak.h"
 #include "orthant/train/run_folder.h"
@@ -27,7 +28,7 @@ class Trainer {
     bytes_ = engine_.model().groups().BytesSent();
     for (int64_t step = 1; step <= run_.config.train.steps; ++step) {
       const StepResult result = engine_.Step(step);
-      if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) return NotFinite(result);
+      if (result.failed) return NotFinite(result);
       const std::array<int64_t, kAxisCount> sent = BytesOfStep();
       std::optional<std::pair<double, double>> evaluation;
       if (EvaluateAfter(run_.config, step)) evaluation = Evaluate();
@@ -70,11 +71,17 @@ class Trainer {
     return now;
   }
 
-  static absl::Status NotFinite(const StepResult& r) {
-    return NumericalError(
-        absl::StrCat("step ", r.step, ": loss ", r.loss, ", gradient norm ", r.grad_norm,
-                     " is not finite; try a lower optimizer.lr, a longer optimizer.warmup or a "
-                     "smaller train.clip"));
+  absl::Status NotFinite(const StepResult& r) {
+    const std::string first = engine_.FindNonFinite(r.step);
+    const std::string found = first.empty() ? "all is finite when computed again"
+                                            : absl::StrCat("the first that is not finite is the ", first);
+    const std::string remedy =
+        run_.config.train.dtype == "fp16"
+            ? absl::StrCat("; train.loss_scale is down to ", r.loss_scale,
+                           ": try train.dtype = bf16, or a lower optimizer.lr")
+            : "; try a lower optimizer.lr, a longer optimizer.warmup or a smaller train.clip";
+    return NumericalError(absl::StrCat("step ", r.step, ": loss ", r.loss, ", gradient norm ", r.grad_norm,
+                                       ": ", found, remedy));
   }
 
   const PreparedRun& run_;
@@ -128,6 +135,7 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
   return launcher.Run(
       config.comm, run->mesh.world(), config.train.threads_per_rank,
       [&](Communicator& world, const RankEnvironment& environment) -> absl::Status {
+        const BindMemory memory(MemoryAccount::Create(config.memory.limit));
         const PeakRate peak = PeakOfRank(config.log.peak_tflops, environment, world);
         std::unique_ptr<Reporter> reporter;
         if (world.rank() == 0) {
@@ -149,9 +157,13 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
           reporter = *std::move(made);
           reporter->Begin(run->mesh.world() > 1 ? run->mesh.Map(environment.ranks_on_host) : "");
         }
-        const absl::Status trained = Trainer(*run, world, reporter.get()).Run();
-        if (trained.ok() && reporter) reporter->End();
-        return trained;
+        if (absl::Status trained = Trainer(*run, world, reporter.get()).Run(); !trained.ok()) return trained;
+        const std::vector<MemoryPeak> peaks = GatherPeaks(world);
+        if (reporter) {
+          reporter->Memory(peaks, run->mesh);
+          reporter->End();
+        }
+        return absl::OkStatus();
       });
 }
 

@@ -67,12 +67,31 @@ void CheckBatch(const RunConfig& c, Rules& rules) {
   rules.Multiple("train.global_batch", c.train.global_batch, together, "parallel.data x train.micro_batch");
 }
 
+void CheckZero(const RunConfig& c, Rules& rules) {
+  const int64_t ranks = int64_t{c.parallel.data} * c.parallel.sequence;
+  if (c.zero.shard_ranks > 0) {
+    rules.Divides("zero.shard_ranks", c.zero.shard_ranks, ranks, "parallel.data x parallel.sequence");
+  }
+  if (c.zero.offload.optimizer != "none" && c.parallel.zero < 1) {
+    rules.Line("zero.offload.optimizer", absl::StrCat("zero.offload.optimizer = ", c.zero.offload.optimizer,
+                                                      " needs parallel.zero = 1, 2 or 3; it is 0"));
+  }
+  if (c.zero.offload.parameters != "none" && c.parallel.zero < 3) {
+    rules.Line(
+        "zero.offload.parameters",
+        absl::StrCat("zero.offload.parameters = ", c.zero.offload.parameters,
+                     " needs parallel.zero = 3, since whole parameters stay on the device below; it is ",
+                     c.parallel.zero));
+  }
+}
+
 }  // namespace
 
 absl::Status ValidateRun(const RunConfig& c, const OriginOf& origin) {
   Rules rules(c, origin);
   CheckModel(c, rules);
   CheckBatch(c, rules);
+  CheckZero(c, rules);
   if (!c.parallel.stages.empty() && c.parallel.pipeline <= c.model.layers) {
     const absl::Status stages = ValidateStages(c.parallel.stages, c.model.layers, c.parallel.pipeline);
     if (!stages.ok()) rules.Line("parallel.stages", std::string(stages.message()));
@@ -100,7 +119,10 @@ std::vector<std::string> RunNotes(const RunConfig& c, int64_t vocab) {
     notes.push_back("parallel.tensor_sequence has no effect: parallel.tensor is 1");
   }
   if (c.parallel.zero > 0 && c.parallel.data * c.parallel.sequence == 1) {
-    notes.push_back("parallel.zero has no effect: parallel.data x parallel.sequence is 1");
+    notes.push_back("parallel.zero saves nothing by itself: parallel.data x parallel.sequence is 1");
+  }
+  if (c.zero.tile_bytes > 0 && c.parallel.zero < 3) {
+    notes.push_back("zero.tile_bytes saves no memory below parallel.zero = 3: the tiles are never released");
   }
   return notes;
 }

@@ -1,31 +1,43 @@
 #include "orthant/train/verify.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "orthant/comm/local.h"
 #include "orthant/core/status.h"
-#include "orthant/pipeline_parallel/generators.h"
 
 namespace orthant {
 namespace {
 
-// The configuration that a combination runs: the user's, in fp64, one thread a rank, nothing else changed.
-RunConfig ConfigFor(const RunConfig& config, const ParallelConfig& parallel) {
-  RunConfig run = config;
-  run.train.dtype = "fp64";
-  run.parallel = parallel;
-  run.data.prefetch = false;
-  return run;
-}
+// Files of offloaded state, gone with this object.
+class ScratchFolder {
+ public:
+  ScratchFolder()
+      : path_(std::filesystem::temp_directory_path() / absl::StrCat("orthant-verify-", getpid())) {
+    std::filesystem::create_directories(path_);
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
 
 CombinationResult Compare(const PreparedRun& run, const Reference& reference,
                           const Combination& combination) {
   CombinationResult result;
   result.combination = combination;
-  Differences all;
+  Differences all(ToleranceFor(run.config.train.dtype));
   std::mutex mutex;
   const auto start = std::chrono::steady_clock::now();
   try {
@@ -42,19 +54,16 @@ CombinationResult Compare(const PreparedRun& run, const Reference& reference,
   result.worst = all.worst_name();
   result.first = all.first_name();
   result.first_diff = all.first();
+  result.agrees = result.error.empty() && all.first_name().empty();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
 
-// `count` of the list, spread evenly, first and last among them.
-std::vector<ParallelConfig> Spread(const std::vector<ParallelConfig>& all, int64_t count) {
-  const int64_t total = static_cast<int64_t>(all.size());
-  if (count <= 0 || count >= total) return all;
-  std::vector<ParallelConfig> some;
-  for (int64_t i = 0; i < count; ++i)
-    some.push_back(all[count == 1 ? total - 1 : i * (total - 1) / (count - 1)]);
-  return some;
-}
+struct Variant {
+  std::string text;
+  RunConfig config;
+  std::vector<Layout> layouts;
+};
 
 }  // namespace
 
@@ -63,52 +72,9 @@ bool VerifyResult::ok() const {
          std::all_of(results.begin(), results.end(), [](const auto& r) { return r.ok(); });
 }
 
-std::vector<ParallelConfig> LegalCombinations(const RunConfig& config, int64_t max_ranks) {
-  std::vector<ParallelConfig> legal;
-  const auto add = [&](const ParallelConfig& parallel) {
-    RunConfig candidate = config;
-    candidate.parallel = parallel;
-    if (ValidateRun(candidate, nullptr).ok()) legal.push_back(parallel);
-  };
-  for (int64_t world = 2; world <= max_ranks; ++world) {
-    for (int64_t p = 1; p <= world; ++p) {
-      for (int64_t d = 1; d * p <= world; ++d) {
-        for (int64_t s = 1; s * d * p <= world; ++s) {
-          if (world % (p * d * s) != 0) continue;
-          ParallelConfig parallel;
-          parallel.order = config.parallel.order;
-          parallel.pipeline = static_cast<int>(p);
-          parallel.data = static_cast<int>(d);
-          parallel.sequence = static_cast<int>(s);
-          parallel.tensor = static_cast<int>(world / (p * d * s));
-          if (p == config.parallel.pipeline) parallel.stages = config.parallel.stages;
-          for (const std::string& schedule : ScheduleNames()) {
-            if (p == 1 && schedule != ScheduleNames().front()) continue;  // one stage: all schedules are one
-            parallel.schedule = schedule;
-            for (int zero : {0, 1}) {
-              if (zero > 0 && d * s == 1) continue;
-              parallel.zero = zero;
-              for (bool tensor_sequence : {false, true}) {
-                if (tensor_sequence && parallel.tensor == 1) continue;
-                parallel.tensor_sequence = tensor_sequence;
-                add(parallel);
-              }
-            }
-          }
-        }
-      }
-    }
-  }
-  return legal;
-}
-
 absl::StatusOr<VerifyResult> Verify(const LoadVariant& load, const VerifyOptions& options,
                                     const VerifyProgress& progress) {
-  struct Variant {
-    std::string text;
-    RunConfig config;
-    std::vector<ParallelConfig> meshes;
-  };
+  const ScratchFolder scratch;
   VerifyResult verified;
   std::vector<Variant> variants;
   std::vector<std::string> texts = {""};
@@ -117,10 +83,13 @@ absl::StatusOr<VerifyResult> Verify(const LoadVariant& load, const VerifyOptions
     absl::StatusOr<RunConfig> config = load(texts[v]);
     if (!config.ok()) return config.status();
     if (v == 0) texts.insert(texts.end(), config->verify.variants.begin(), config->verify.variants.end());
-    const std::vector<ParallelConfig> all = LegalCombinations(*config, options.max_ranks);
+    config->train.dtype = options.dtype;
+    config->data.prefetch = false;  // one thread a rank
+    if (config->zero.offload.path.empty()) config->zero.offload.path = scratch.path();
+    const std::vector<Layout> all = LegalLayouts(*config, options.max_ranks);
     verified.legal += static_cast<int64_t>(all.size());
-    variants.push_back({texts[v], *config, Spread(all, options.meshes)});
-    total += static_cast<int64_t>(variants.back().meshes.size());
+    variants.push_back({texts[v], *config, Sample(all, options.meshes, options.seed)});
+    total += static_cast<int64_t>(variants.back().layouts.size());
   }
   if (total == 0) {
     return ConfigurationError(
@@ -129,18 +98,19 @@ absl::StatusOr<VerifyResult> Verify(const LoadVariant& load, const VerifyOptions
                      "model.context and train.global_batch / train.micro_batch"));
   }
   for (const Variant& variant : variants) {
-    absl::StatusOr<PreparedRun> one = PrepareRun(ConfigFor(variant.config, ParallelConfig{}), nullptr);
+    // The reference keeps everything on one rank, whatever the file says.
+    absl::StatusOr<PreparedRun> one = PrepareRun(With(variant.config, Layout{}), nullptr);
     if (!one.ok()) return one.status();
     const Reference reference = RunReference(*one, options.steps);
     if (variant.text.empty()) {
       verified.config = one->config;
       verified.losses = reference.losses;
     }
-    for (const ParallelConfig& parallel : variant.meshes) {
+    for (const Layout& layout : variant.layouts) {
       PreparedRun run = *one;
-      run.config = ConfigFor(variant.config, parallel);
-      run.mesh = MakeMesh(parallel, parallel.degrees().world()).value();
-      verified.results.push_back(Compare(run, reference, {variant.text, parallel}));
+      run.config = With(variant.config, layout);
+      run.mesh = MakeMesh(layout.parallel, layout.parallel.degrees().world()).value();
+      verified.results.push_back(Compare(run, reference, {variant.text, layout}));
       if (progress) progress(static_cast<int64_t>(verified.results.size()), total, verified.results.back());
     }
   }

@@ -2,8 +2,10 @@
 // The kind of failure decides the process's exit code (docs/failures.md); nothing else does.
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -37,5 +39,16 @@ absl::Status StatusWithExitCode(ExitCode code, std::string message);
 
 // The exit code of a status; OK is kDone, a status made elsewhere is kInternal.
 ExitCode ExitCodeOf(const absl::Status& status);
+
+// A status that crosses the training loop as an exception; the launcher turns it back.
+class StatusError : public std::runtime_error {
+ public:
+  explicit StatusError(absl::Status status)
+      : std::runtime_error(std::string(status.message())), status_(std::move(status)) {}
+  const absl::Status& status() const { return status_; }
+
+ private:
+  absl::Status status_;
+};
 
 }  // namespace orthant

@@ -21,8 +21,8 @@ struct StoreOptions {
   int buffers = 3;   // kNvme: staging buffers, at least 2: one read ahead, one in use, one written back
 };
 
-// One-dimensional tensors by slot. One rank's thread. Failures of the disk are thrown as StatusError with exit code
-// 3 (environment), damage found at reading (short file, wrong checksum) with exit code 5 (data).
+// One-dimensional tensors by slot. One rank's thread. Failures of the disk are thrown as StatusError with
+// exit code 3 (environment), damage found at reading (short file, wrong checksum) with exit code 5 (data).
 class StateStore {
  public:
   // Throws StatusError when the tier cannot be used: folder missing, read-only, full.
@@ -33,8 +33,8 @@ class StateStore {
   virtual int Add(const at::Tensor& initial) = 0;
   // Starts bringing a slot to memory; a hint.
   virtual void Prefetch(int slot) = 0;
-  // The slot's tensor [n], readable and writable by the processor, until Close. A slot is open once at a time; at
-  // most `buffers - 1` slots are open at once on kNvme.
+  // The slot's tensor [n], readable and writable by the processor, until Close. A slot is open once at a
+  // time; at most `buffers - 1` slots are open at once on kNvme.
   virtual at::Tensor Open(int slot) = 0;
   // Ends the use; with `changed`, starts writing it back. The next Open of the slot waits for that.
   virtual void Close(int slot, bool changed) = 0;

@@ -3,14 +3,15 @@
 
 #include "orthant/model/model_config.h"
 #include "orthant/model/stage_model.h"
+#include "orthant/nn/weight.h"
 
 namespace orthant {
 
 // Parameters of one attention layer; `bias` pointers may be null.
 struct AttentionParameters {
-  Parameter* qkv = nullptr;       // logical [3, H, H], heads split over tensor: local [3, H/t, H]
+  Weight qkv;                     // logical [3, H, H], heads split over tensor: local [3, H/t, H]
   Parameter* qkv_bias = nullptr;  // logical [3, H]
-  Parameter* out = nullptr;       // logical [H, H], local [H, H/t]
+  Weight out;                     // logical [H, H], local [H, H/t]
   Parameter* out_bias = nullptr;  // [H]
 };
 

@@ -8,34 +8,40 @@
 
 namespace orthant {
 
+struct Gpt2StageSpecs;
+
 class Gpt2Stage : public StageModel {
  public:
   Gpt2Stage(const ModelConfig& config, const StageShare& share, const StageContext& context);
 
   at::Tensor Embed(const at::Tensor& tokens) override;
   at::Tensor Blocks(const at::Tensor& x) override;
-  at::Tensor Loss(const at::Tensor& x, const at::Tensor& targets, double scale) override;
+  at::Tensor Loss(const at::Tensor& x, const at::Tensor& targets, double scale,
+                  double gradient_scale) override;
   at::Tensor Logits(const at::Tensor& x, int64_t position) override;
   std::vector<ShardedUnit*> units() const override;
-  ShardedUnit* tied_unit() const override { return tied_unit_; }
-  Parameter* tied_parameter() const override {
-    return tied_unit_ == nullptr ? nullptr : tied_unit_->Find("wte.weight");
-  }
+  std::vector<ShardedUnit*> tied_units() const override;
 
  private:
   struct Norm {
     Parameter* weight = nullptr;
     Parameter* bias = nullptr;
   };
+  using Units = std::vector<std::unique_ptr<ShardedUnit>>;
   struct Block {
     int layer = 0;
-    std::unique_ptr<ShardedUnit> unit;
+    Units units;
     Norm norm1, norm2;
     AttentionParameters attention;
-    Parameter *fc = nullptr, *fc_bias = nullptr, *proj = nullptr, *proj_bias = nullptr;
+    Weight fc, proj;
+    Parameter *fc_bias = nullptr, *proj_bias = nullptr;
   };
 
-  Block MakeBlock(int layer) const;
+  UnitOptions UnitAt(int64_t layer) const;
+  void Probe(int64_t layer, const std::string& what, const at::Tensor& x) const;
+  void MakeEnds(Gpt2StageSpecs specs);
+  Block MakeBlock(int layer, std::vector<ParameterSpec> specs) const;
+  at::Tensor RunBlock(const Block& block, const at::Tensor& x) const;
   at::Tensor ForwardBlock(const Block& block, const at::Tensor& x) const;
   at::Tensor ApplyNorm(const at::Tensor& x, const Norm& norm) const;
   at::Tensor DropHidden(const at::Tensor& x, DropoutSite site, int64_t layer) const;
@@ -43,11 +49,12 @@ class Gpt2Stage : public StageModel {
   ModelConfig config_;
   StageShare share_;
   StageContext context_;
-  std::unique_ptr<ShardedUnit> embedding_, head_;
+  // A table that is tied across stages has units of its own; elsewhere it belongs to the embedding, or the
+  // head.
+  Units embedding_, head_, table_;
   std::vector<Block> blocks_;
   Parameter *tokens_ = nullptr, *positions_ = nullptr, *projection_ = nullptr;
   Norm final_norm_;
-  ShardedUnit* tied_unit_ = nullptr;
   at::Tensor anchor_;  // scalar that requires grad: where backward ends on the first stage
 };
 

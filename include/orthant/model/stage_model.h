@@ -9,22 +9,18 @@
 
 #include "orthant/data_parallel/sharded_unit.h"
 #include "orthant/model/model_config.h"
+#include "orthant/model/recompute_plan.h"
+#include "orthant/model/stage_share.h"
 #include "orthant/tensor_parallel/context.h"
 
 namespace orthant {
 
-// Which share of the model a stage holds.
-struct StageShare {
-  int64_t first_layer = 0, layers = 0;
-  bool embedding = false;  // the first stage
-  bool head = false;       // the last stage
-};
-
 // What every layer of a stage shares. Everything pointed to outlives the stage.
 struct StageContext {
   TensorContext tensor;
-  Communicator* sequence = nullptr;        // the sequence axis
-  UnitOptions unit;                        // memory, seed, groups of data parallelism
+  Communicator* sequence = nullptr;  // the sequence axis
+  UnitOptions unit;                  // memory, seed, groups of data parallelism
+  RecomputePlan recompute;
   const StepPosition* position = nullptr;  // step, microbatch, rows; written by the trainer
   int64_t vocab = 0;                       // classes, without padding
 
@@ -43,18 +39,18 @@ class StageModel {
   // [b, S', H] -> [b, S', H]: this stage's blocks.
   virtual at::Tensor Blocks(const at::Tensor& x) = 0;
   // [b, S', H], targets [b, S/sp] -> scalar fp64: scale * sum of the losses of this rank's tokens; last stage
-  // only.
-  virtual at::Tensor Loss(const at::Tensor& x, const at::Tensor& targets, double scale) = 0;
+  // only. Gradients are those of gradient_scale times that.
+  virtual at::Tensor Loss(const at::Tensor& x, const at::Tensor& targets, double scale,
+                          double gradient_scale) = 0;
   // [b, S', H] -> logits [b, V] of the token at `position` (0 .. context-1), on every rank of tensor and
   // sequence; last stage only, no autograd.
   virtual at::Tensor Logits(const at::Tensor& x, int64_t position) = 0;
 
   // The units, in forward order.
   virtual std::vector<ShardedUnit*> units() const = 0;
-  // The unit that holds this stage's copy of an embedding tied across stages, and the parameter in it; null
-  // when there is none or first and last stage are one.
-  virtual ShardedUnit* tied_unit() const = 0;
-  virtual Parameter* tied_parameter() const = 0;
+  // The units that hold this stage's copy of an embedding tied across stages, and nothing else, so that both
+  // copies are sharded alike; empty when there is none or first and last stage are one.
+  virtual std::vector<ShardedUnit*> tied_units() const = 0;
 };
 
 // Builds a share of the configured family. `config` has been validated.

@@ -15,6 +15,10 @@ at::Tensor MatMul(const at::Tensor& a, const at::Tensor& b);
 // their own. Who multiplies by the same matrix again and again converts it first.
 at::ScalarType ProductType(const at::Tensor& a);
 
+// Whether products in `dtype` are oneDNN's inner products on this processor: they copy a transposed first
+// operand and cannot add to a gradient. For predicting memory.
+bool MultipliesByOneDnn(at::ScalarType dtype);
+
 // Adds a b to parameter.grad() (viewed as [N, M]), or overwrites it with the first contribution of a step.
 // Does not tell ContributionDone().
 void AddProductToGrad(const at::Tensor& a, const at::Tensor& b, Parameter& parameter);

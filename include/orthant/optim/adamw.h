@@ -1,42 +1,40 @@
-// AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2), one pass over each unit's share.
+// AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2), one pass over each unit's share, with its
+// state on the device, in host memory or in files.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "orthant/data_parallel/sharded_unit.h"
+#include "orthant/data_parallel/state_store.h"
 #include "orthant/optim/optimizer_config.h"
 
 namespace orthant {
 
-// Numbers of one update. `gradient_scale` multiplies every gradient first (clipping).
-struct AdamWStep {
-  double lr = 0.0, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.0;
-  double gradient_scale = 1.0;
-  int64_t step = 1;  // counts from 1; bias corrections use it
-};
-
-// Updates `value` and both moments in place from `gradient`: 1-D, contiguous, one floating dtype, equal
-// lengths.
-void AdamWUpdate(const at::Tensor& value, const at::Tensor& gradient, const at::Tensor& first_moment,
-                 const at::Tensor& second_moment, const AdamWStep& step);
-
-// Moments for what this rank updates of each unit (its slice under ZeRO-1). One rank's thread.
+// Moments, and fp32 masters under 16-bit values, for what this rank updates of each unit (its slice under
+// ZeRO). One rank's thread.
 class AdamW {
  public:
-  AdamW(std::vector<ShardedUnit*> units, const OptimizerConfig& config);
+  // `store` holds the state; null: the device.
+  AdamW(std::vector<ShardedUnit*> units, const OptimizerConfig& config,
+        std::unique_ptr<StateStore> store = nullptr);
   // One update of every unit; gradients must be reduced. Decay applies to segments marked so.
   void Step(int64_t step, double lr, double gradient_scale);
-  // Bytes of moments held by this rank.
-  int64_t StateBytes() const;
+  // Bytes of moments and masters, wherever they are.
+  int64_t StateBytes() const { return state_bytes_; }
+  const StateStore& store() const { return *store_; }
 
  private:
-  struct Moments {
-    at::Tensor first, second;
-  };
+  int AddState(ShardedUnit& unit);
+  void Update(ShardedUnit& unit, const at::Tensor& state, int64_t step, double lr, double gradient_scale);
+
   std::vector<ShardedUnit*> units_;
   OptimizerConfig config_;
-  std::vector<Moments> moments_;  // one a unit
+  std::unique_ptr<StateStore> store_;
+  std::vector<int>
+      slots_;  // one a unit: [first moment, second moment, master where there is one], each [share]
+  int64_t state_bytes_ = 0;
 };
 
 }  // namespace orthant

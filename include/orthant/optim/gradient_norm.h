@@ -8,14 +8,13 @@
 
 namespace orthant {
 
-// Sum of squares of a 1-D tensor in fp64. The order of the sum is fixed: blocks, then lanes, whatever the
-// threads.
+// Sum of squares of a 1-D contiguous tensor, of any floating dtype, in fp64. The order of the sum is fixed:
+// blocks, then lanes, whatever the threads.
 double SumOfSquares(const at::Tensor& values);
 
-// This rank's part of the squared norm: the parts of all ranks of the world add up to it. `first_replica`
-// says whether this rank counts for units whose gradients every rank of data x sequence holds whole (ZeRO 0):
-// true on one of them.
-double SquaredNormPart(const std::vector<ShardedUnit*>& units, bool first_replica);
+// This rank's part of the squared norm: the parts of all ranks of the world add up to it. Among ranks that
+// hold the same gradients, the first replica counts.
+double SquaredNormPart(const std::vector<ShardedUnit*>& units);
 
 // What gradients are multiplied by: min(1, limit / (norm + 1e-6)); 1 when limit is 0.
 double ClipScale(double norm, double limit);

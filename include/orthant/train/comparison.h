@@ -11,8 +11,15 @@
 
 namespace orthant {
 
-// The largest relative difference that counts as agreement.
-inline constexpr double kVerifyTolerance = 1e-9;
+// The largest relative differences that count as agreement: of numbers and gradients, and of values after the
+// last step. Justified in docs/verify.md.
+struct Tolerance {
+  double numbers = 1e-9;  // loss, gradient norm
+  double gradients = 1e-9;
+  double values = 1e-9;
+};
+// Of a run in fp64, fp32, bf16 or fp16.
+Tolerance ToleranceFor(const std::string& dtype);
 
 enum class What { kGradient, kValue };
 
@@ -26,15 +33,17 @@ struct Reference {
   LogicalTensors values;
 };
 
-// Copies of this rank's shares of all gradients or values, without padding; on one rank these are the logical
-// tensors.
+// The logical tensors of all gradients or values, of which this rank's shares are filled in; on one rank all
+// is.
 LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what);
 
 // The differences that one rank sees, relative to the largest magnitude of the reference tensor.
 class Differences {
  public:
+  explicit Differences(const Tolerance& tolerance) : tolerance_(tolerance) {}
   void AddNumber(const std::string& name, double value, double reference);
-  // This rank's shares against their slices of the reference; padding must be zero.
+  // This rank's shares against their slices of the reference; padding must be zero. Computed in the
+  // reference's type.
   void AddTensors(const std::vector<ShardedUnit*>& units, What what, const LogicalTensors& reference);
   // Keeps the worst of both, and the first.
   void Merge(const Differences& other);
@@ -48,8 +57,9 @@ class Differences {
   double first() const { return first_; }
 
  private:
-  void Add(const std::string& name, double difference);
+  void Add(const std::string& name, double difference, double tolerance);
 
+  Tolerance tolerance_;
   double worst_ = 0.0, first_ = 0.0;
   std::string worst_name_, first_name_;
 };

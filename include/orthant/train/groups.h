@@ -16,13 +16,21 @@ struct Groups {
   std::unique_ptr<Communicator> data, tensor, pipeline, sequence;
   std::unique_ptr<Communicator> data_sequence;   // gradients are summed, ZeRO shards live here
   std::unique_ptr<Communicator> embedding_pair;  // first and last stage, where there are two; else null
+  // The halves of data_sequence under hybrid sharding: `shard` shares one set of shards, `replica` the same
+  // shard.
+  std::unique_ptr<Communicator> hybrid_shard, hybrid_replica;
+
+  // Of ZeRO: the ranks that share one set of shards (null at stage 0), and those that hold the same as this
+  // one (null when it is alone).
+  Communicator* Shard(int zero_stage) const;
+  Communicator* Replica(int zero_stage) const;
 
   // Bytes sent so far by axis, indexed by Axis: gradients and loss sums (data_sequence, world) count as data,
   // the embedding pair as pipeline.
   std::array<int64_t, kAxisCount> BytesSent() const;
 };
 
-// `world` is the whole mesh; collective over it.
-Groups MakeGroups(const Mesh& mesh, Communicator& world);
+// `world` is the whole mesh; collective over it. `shard_ranks` divides data x sequence; 0: all of it.
+Groups MakeGroups(const Mesh& mesh, int64_t shard_ranks, Communicator& world);
 
 }  // namespace orthant

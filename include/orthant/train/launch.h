@@ -4,27 +4,15 @@
 
 #include <functional>
 #include <memory>
-#include <stdexcept>
 #include <string>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "orthant/comm/comm_config.h"
 #include "orthant/comm/communicator.h"
+#include "orthant/core/status.h"
 
 namespace orthant {
-
-// A status that crosses the training loop as an exception; Launcher::Run turns it back.
-class StatusError : public std::runtime_error {
- public:
-  explicit StatusError(absl::Status status)
-      : std::runtime_error(std::string(status.message())), status_(std::move(status)) {}
-  const absl::Status& status() const { return status_; }
-
- private:
-  absl::Status status_;
-};
 
 // What a rank is told beside its communicator.
 struct RankEnvironment {

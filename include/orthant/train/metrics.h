@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "orthant/memory/account.h"
 #include "orthant/mesh/axis.h"
 
 namespace orthant {
@@ -23,9 +24,13 @@ struct StepMetrics {
   double sps = 0.0, sps_per_rank = 0.0, tps = 0.0, tps_per_rank = 0.0;
   double mfu = 0.0;                              // share of the peak, 0 .. 1
   double tflops_per_rank = 0.0;                  // model FLOPs
-  int64_t mem_peak_bytes = 0;                    // resident, of the process, divided by the ranks in it
+  int64_t mem_peak_bytes = 0;                    // largest use of device memory by this rank so far
+  int64_t mem_host_peak_bytes = 0;               // of offloaded state and its buffers in host memory
+  TagBytes memory{};                             // held by this rank after the step
   std::array<int64_t, kAxisCount> comm_bytes{};  // sent by this rank in the step, indexed by Axis
   std::optional<double> val_loss, train_loss;
+  std::optional<double> loss_scale;  // fp16
+  bool skipped = false;              // not finite: nothing was updated
 };
 
 // One line of metrics.jsonl, without the line break; doubles round-trip.
@@ -47,7 +52,8 @@ struct RunSummary {
   double median_dt = 0.0, tps = 0.0, mfu = 0.0;
   double forward_share = 0.0, backward_share = 0.0, optimizer_share = 0.0;  // of the steps' time
   std::array<int64_t, kAxisCount> comm_bytes_per_step{};
-  int64_t mem_peak_bytes = 0;
+  int64_t mem_peak_bytes = 0, mem_host_peak_bytes = 0, resident_bytes = 0;  // resident: of the process
+  int64_t skipped = 0;                                                      // steps, fp16
 };
 std::string ToText(const RunSummary& summary, bool boxes);
 

@@ -18,7 +18,7 @@ class ModelProgram : public StageProgram {
   using Finish = std::function<at::Tensor(int microbatch, const at::Tensor& hidden)>;
 
   ModelProgram(StageModel& model, const StageShare& share, const ModelConfig& config,
-               const StageContext& context, StepPosition& position);
+               const StageContext& context, StepPosition& position, UnitQueue& queue);
 
   // Opens a pass over `batches`, one a microbatch, all of the same size. In training, `finish` returns the
   // scalar that backward starts from; otherwise its result is not used.
@@ -29,13 +29,14 @@ class ModelProgram : public StageProgram {
   at::Tensor NewActivation(int chunk, int microbatch) override;
 
  private:
-  void Enter(int microbatch);
+  void Enter(int microbatch, UnitQueue::Direction direction);
 
   StageModel& model_;
   StageShare share_;
   std::vector<int64_t> activation_shape_;  // [., S', H]; the first entry is the microbatch's
   at::ScalarType dtype_;
   StepPosition& position_;
+  UnitQueue& queue_;
   const std::vector<Batch>* batches_ = nullptr;
   Finish finish_;
   struct Saved {

@@ -23,9 +23,13 @@ class ParallelModel {
   ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world);
 
   // Runs the schedule over one global batch; gradients accumulate in the units and their reduction has begun.
+  // Gradients are those of gradient_scale times the loss.
   // -> this rank's part of (sum of the losses) / (tokens of the global batch); the parts of the last stage's
   // ranks with tensor position 0 add up to the loss, all others are 0.
-  double ForwardBackward(int64_t step, const std::vector<Batch>& batches, ExecutorStats* stats);
+  double ForwardBackward(int64_t step, const std::vector<Batch>& batches, double gradient_scale,
+                         ExecutorStats* stats);
+  // From now on, every pass is looked at by `probe`; null: no more.
+  void Probe(FiniteProbe* probe);
   // Waits until every unit's gradient is the sum over the global batch.
   void ReduceGradients();
   // After the optimiser's update: makes the values whole again.
@@ -42,20 +46,22 @@ class ParallelModel {
   const std::vector<ShardedUnit*>& units() const { return units_; }
   const StageShare& share() const { return share_; }
   bool last_stage() const { return share_.head; }
-  // This rank is the one of its data x sequence group that counts for whole gradients.
-  bool first_replica() const { return groups_.data_sequence->rank() == 0; }
   // Tokens of a sample that this rank reads: [first, first + count).
   int64_t first_token() const { return groups_.sequence->rank() * tokens_read(); }
   int64_t tokens_read() const { return config_.model.context / groups_.sequence->size(); }
 
  private:
-  StageContext MakeContext(int64_t vocab) const;
+  std::unique_ptr<StateStore> MakeStore() const;
+  StageContext MakeContext(int64_t vocab);
+  void EndPass();
   double LossPart(const at::Tensor& loss) const;
 
   RunConfig config_;
   Groups groups_;
   StageShare share_;
   StepPosition position_;
+  std::unique_ptr<StateStore> parameter_store_;  // where offloaded slices of the values live; else null
+  UnitQueue queue_;
   StageContext context_;
   std::unique_ptr<StageModel> model_;
   std::vector<ShardedUnit*> units_;
@@ -66,6 +72,15 @@ class ParallelModel {
 // Layers of each stage: parallel.stages, or balanced with embedding and head weighed in. `vocab` is resolved.
 std::vector<int64_t> LayersPerStage(const RunConfig& config, int64_t vocab);
 
-at::ScalarType DtypeOf(const std::string& name);
+// The share of pipeline stage `stage`.
+StageShare ShareOf(const RunConfig& config, int64_t vocab, int stage);
+
+RecomputePlan RecomputePlanOf(const MemoryConfig& config);
+
+// The types of a run: values and activations, accumulated gradients, travelling gradients.
+struct Precision {
+  at::ScalarType values = at::kFloat, gradients = at::kFloat, reduction = at::kFloat;
+};
+Precision PrecisionOf(const TrainConfig& config);
 
 }  // namespace orthant

@@ -13,6 +13,7 @@
 #include "orthant/mesh/mesh.h"
 #include "orthant/train/engine.h"
 #include "orthant/train/launch.h"
+#include "orthant/train/memory_summary.h"
 #include "orthant/train/metrics.h"
 
 namespace orthant {
@@ -41,7 +42,8 @@ class Reporter {
   absl::Status Step(const StepResult& result, const std::array<int64_t, kAxisCount>& comm_bytes,
                     const std::optional<std::pair<double, double>>& evaluation);
   absl::Status Sample(int64_t step, const std::string& prompt, const std::string& text);
-  // After the last step.
+  // After the last step: where memory went (by phase too where log.memory asks), then the summary.
+  void Memory(const std::vector<MemoryPeak>& peaks, const Mesh& mesh);
   void End();
 
  private:

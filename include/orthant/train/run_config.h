@@ -8,8 +8,11 @@
 #include "orthant/comm/comm_config.h"
 #include "orthant/config/fields.h"
 #include "orthant/data/data_config.h"
+#include "orthant/data_parallel/zero_config.h"
+#include "orthant/memory/memory_config.h"
 #include "orthant/mesh/parallel_config.h"
 #include "orthant/model/model_config.h"
+#include "orthant/optim/loss_scale.h"
 #include "orthant/optim/optimizer_config.h"
 
 namespace orthant {
@@ -24,7 +27,10 @@ struct TrainConfig {
   int64_t steps = 2000;
   int64_t global_batch = 16;
   int64_t micro_batch = 2;
-  std::string dtype = "fp32";  // fp32 | fp64
+  std::string dtype = "fp32";             // fp64 | fp32 | bf16 | fp16
+  std::string gradient_dtype = "fp32";    // fp32 | same (as dtype); gradients accumulate in it
+  std::string reduce_dtype = "gradient";  // gradient | fp32 | same
+  LossScaleConfig loss_scale;             // fp16
   double clip = 1.0;
   int threads_per_rank = 0;  // 0: the host's cores shared among its ranks, at least one
 };
@@ -41,6 +47,7 @@ struct EvaluateConfig {
 struct LogConfig {
   int64_t every = 10;
   double peak_tflops = 0.0;
+  std::string memory = "summary";  // summary | detail
 };
 
 struct VerifyConfig {
@@ -51,6 +58,8 @@ struct RunConfig {
   RunSection run;
   ModelConfig model;
   ParallelConfig parallel;
+  ZeroConfig zero;
+  MemoryConfig memory;
   TrainConfig train;
   OptimizerConfig optimizer;
   DataConfig data;
@@ -60,6 +69,10 @@ struct RunConfig {
   VerifyConfig verify;
 
   std::string RunDir() const { return run.dir.empty() ? "runs/" + run.name : run.dir; }
+  // Where offloaded state goes: zero.offload.path, or a folder of the run.
+  std::string OffloadDir() const {
+    return zero.offload.path.empty() ? RunDir() + "/offload" : zero.offload.path;
+  }
   // Microbatches of each pipeline in a step.
   int64_t Microbatches() const { return train.global_batch / (parallel.data * train.micro_batch); }
 };

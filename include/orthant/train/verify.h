@@ -1,6 +1,6 @@
-// `orthant verify`: the proof of mesh invariance for a user's own configuration. Every legal mesh runs the
-// same steps in fp64 as one rank does, and every rank compares every loss, gradient norm, gradient and
-// parameter with that.
+// `orthant verify`: the proof of mesh invariance for a user's own configuration. Every legal layout runs the
+// same steps as one rank does, and every rank compares every loss, gradient norm, gradient and parameter with
+// that.
 #pragma once
 
 #include <functional>
@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "orthant/train/comparison.h"
+#include "orthant/train/layouts.h"
 #include "orthant/train/trainer.h"
 
 namespace orthant {
@@ -16,13 +17,15 @@ namespace orthant {
 struct VerifyOptions {
   int64_t max_ranks = 16;
   int64_t steps = 3;
-  int64_t meshes = 0;  // 0: every legal combination; else this many, spread evenly over them
+  int64_t meshes = 0;          // 0: every legal combination; else this many of each variant
+  int64_t seed = 0;            // 0: these are spread evenly over all; else they are drawn by it
+  std::string dtype = "fp64";  // fp32 and bf16 are held to their own bounds
 };
 
 // One way to run a configuration.
 struct Combination {
   std::string variant;  // the override that was added, "" for the configuration as it stands
-  ParallelConfig parallel;
+  Layout layout;
 };
 
 struct CombinationResult {
@@ -33,20 +36,17 @@ struct CombinationResult {
   double first_diff = 0.0;
   std::string error;  // why it did not run to the end; "" when it did
   double seconds = 0.0;
-  bool ok() const { return error.empty() && max_rel_diff <= kVerifyTolerance; }
+  bool agrees = false;  // it ran, and all differences are within the tolerance
+  bool ok() const { return agrees; }
 };
 
 struct VerifyResult {
-  RunConfig config;            // as run: fp64
+  RunConfig config;            // as run on one rank
   std::vector<double> losses;  // of the reference, the configuration as it stands
   int64_t legal = 0;           // combinations that exist; results may be fewer when `meshes` was given
   std::vector<CombinationResult> results;
   bool ok() const;
 };
-
-// Degrees x schedules x ZeRO stages x tensor_sequence that are legal for `config` with at most `max_ranks`
-// ranks, by rank count; the one-rank reference itself is left out. Pure.
-std::vector<ParallelConfig> LegalCombinations(const RunConfig& config, int64_t max_ranks);
 
 // `load(override)` gives the user's configuration with one more override ("" for none). `progress(done,
 // total, last)` is called after each combination; it may be null.

@@ -1,10 +1,10 @@
+// A unit at every ZeRO stage, hybrid or not, against plain sums over the ranks.
 #include "orthant/data_parallel/sharded_unit.h"
 
 #include <gtest/gtest.h>
 
 #include "ATen/ATen.h"
 #include "orthant/comm/local.h"
-#include "orthant/optim/adamw.h"
 #include "orthant/optim/gradient_norm.h"
 #include "support/ranks.h"
 
@@ -18,72 +18,150 @@ std::vector<ParameterSpec> Specs() {
           WholeSpec("b", {5}, kNormal, false)};
 }
 
-// Contributes rank-dependent gradients to every parameter, in `microbatches` parts.
-void Contribute(ShardedUnit& unit, int rank, int microbatches) {
-  for (int m = 0; m < microbatches; ++m) {
-    for (const auto& p : unit.parameters()) {
-      const at::Tensor part = p->value() * (rank + 1) + m;
-      if (p->AddsToGrad()) {
-        p->grad().add_(part);
-      } else {
-        p->grad().copy_(part);
-      }
-      p->ContributionDone();
+// Contributes to every parameter as an operation does: `sign` x (value x (rank + 1) + microbatch).
+void Contribute(ShardedUnit& unit, int rank, int microbatch) {
+  for (const auto& p : unit.parameters()) {
+    const at::Tensor part = (p->value() * (rank + 1) + microbatch).to(p->grad().scalar_type());
+    if (p->AddsToGrad()) {
+      p->grad().add_(part);
+    } else {
+      p->grad().copy_(part);
     }
+    p->ContributionDone();
   }
 }
 
-struct Alone {
-  LocalWorld world{1};
-  std::unique_ptr<Communicator> group = world.Connect(0);
+// The groups of one rank under hybrid sharding, `shards` ranks together.
+struct Split {
+  Split(Communicator& group, int stage, int shards) {
+    if (stage == 0) {
+      options.replica = &group;
+      return;
+    }
+    std::vector<int> together, alike;
+    for (int r = 0; r < group.size(); ++r) {
+      if (r / shards == group.rank() / shards) together.push_back(r);
+      if (r % shards == group.rank() % shards) alike.push_back(r);
+    }
+    shard = group.Subgroup(together, "shard");
+    replica = group.Subgroup(alike, "replica");
+    options.shard = shard.get();
+    options.replica = replica.get();
+  }
+  std::unique_ptr<Communicator> shard, replica;
+  UnitQueue queue{1 << 20};
+  UnitOptions options;
 };
 
-void CheckStage(Communicator& group, int stage) {
-  Alone alone;
-  UnitOptions options{
-      .dtype = at::kDouble, .seed = 5, .zero_stage = stage, .data = &group, .tensor = alone.group.get()};
+std::vector<at::Tensor> Values(const ShardedUnit& unit) {
+  std::vector<at::Tensor> values;
+  for (const auto& p : unit.parameters()) values.push_back(p->value().clone());
+  return values;
+}
+
+void CheckStage(Communicator& group, int stage, int shards, bool release) {
+  Split split(group, stage, shards);
+  UnitOptions options = split.options;
+  options.dtype = options.gradient_dtype = options.reduce_dtype = at::kDouble;
+  options.seed = 5;
+  options.zero_stage = stage;
+  options.release_after_forward = release;
+  options.queue = &split.queue;
   ShardedUnit unit("u", Specs(), options);
-  std::vector<at::Tensor> initial;
-  for (const auto& p : unit.parameters()) initial.push_back(p->value().clone());
+  const int n = group.size();
   for (int64_t step = 1; step <= 2; ++step) {
-    unit.BeginStep(2);
-    std::vector<at::Tensor> before;
-    for (const auto& p : unit.parameters()) before.push_back(p->value().clone());
-    Contribute(unit, group.rank(), 2);
+    const std::vector<at::Tensor> before = Values(unit);
+    unit.BeginStep(3);
+    for (int m = 0; m < 3; ++m) {
+      Contribute(unit, group.rank(), m);
+      EXPECT_EQ(unit.values_present(), stage < 3 || (!release && m < 2)) << "stage " << stage;
+      EXPECT_EQ(unit.gradients_present(), stage < 2) << "stage " << stage;
+    }
     unit.FinishReduce();
-    const int n = group.size();
     unit.GatherGradients();
-    for (size_t i = 0; i < before.size(); ++i) {  // sum over ranks of 2 (r + 1) value + 1
-      const at::Tensor expected = before[i] * (n * (n + 1)) + n;
-      EXPECT_LT((unit.parameters()[i]->grad() - expected).abs().max().item<double>(), 1e-11);
+    for (size_t i = 0; i < before.size(); ++i) {  // sum over ranks and microbatches of (r + 1) value + m
+      const at::Tensor expected = before[i] * (3.0 * n * (n + 1) / 2) + 3 * n;
+      EXPECT_LT((unit.parameters()[i]->grad() - expected).abs().max().item<double>(), 1e-11)
+          << "stage " << stage;
     }
-    unit.values().add_(unit.gradients(), -0.01);
-    unit.StartGather();
-    unit.FinishGather();
+    unit.OpenValues().add_(unit.gradients(), -0.01);
+    unit.CloseValues(true);
+    unit.StartShare();
+    unit.FinishShare();
     for (size_t i = 0; i < before.size(); ++i) {
-      const at::Tensor expected = before[i] - 0.01 * (before[i] * (n * (n + 1)) + n);
-      EXPECT_LT((unit.parameters()[i]->value() - expected).abs().max().item<double>(), 1e-12);
+      const at::Tensor expected = before[i] - 0.01 * (before[i] * (3.0 * n * (n + 1) / 2) + 3 * n);
+      EXPECT_LT((unit.parameters()[i]->value() - expected).abs().max().item<double>(), 1e-12)
+          << "stage " << stage;
     }
+    unit.ReleaseValues();
   }
 }
 
 TEST(ShardedUnit, SumsGradientsAndSharesUpdatesAtEveryStage) {
   for (int n : {1, 2, 3, 4}) {
-    for (int stage : {0, 1}) testing::RunRanks(n, [stage](Communicator& world) { CheckStage(world, stage); });
+    for (int stage : {0, 1, 2, 3}) {
+      testing::RunRanks(n, [=](Communicator& world) { CheckStage(world, stage, n, true); });
+    }
   }
+}
+
+TEST(ShardedUnit, HybridShardsSumOverReplicas) {
+  for (int shards : {1, 2}) {
+    for (int stage : {1, 2, 3}) {
+      testing::RunRanks(4, [=](Communicator& world) { CheckStage(world, stage, shards, true); });
+    }
+  }
+}
+
+TEST(ShardedUnit, GatheredValuesStayUntilTheLastMicrobatchWhenAsked) {
+  testing::RunRanks(2, [](Communicator& world) { CheckStage(world, 3, 2, false); });
+}
+
+TEST(ShardedUnit, SixteenBitValuesHaveMastersAndGradientsOfTheAskedType) {
+  testing::RunRanks(2, [](Communicator& world) {
+    for (at::ScalarType gradient : {at::kFloat, at::kBFloat16}) {
+      for (at::ScalarType reduce : {at::kFloat, at::kBFloat16}) {
+        for (int stage : {0, 1, 2, 3}) {
+          Split split(world, stage, 2);
+          UnitOptions options = split.options;
+          options.dtype = at::kBFloat16;
+          options.gradient_dtype = gradient;
+          options.reduce_dtype = reduce;
+          options.zero_stage = stage;
+          options.queue = &split.queue;
+          ShardedUnit unit("u", Specs(), options);
+          const at::Tensor master = unit.TakeMaster();
+          ASSERT_EQ(master.scalar_type(), at::kFloat);
+          EXPECT_TRUE(at::equal(master.to(at::kBFloat16), unit.OpenValues()));
+          EXPECT_FALSE(at::equal(master, unit.OpenValues().to(at::kFloat)));  // drawn in fp32, not rounded
+          unit.CloseValues(false);
+          const std::vector<at::Tensor> values = Values(unit);
+          unit.BeginStep(2);
+          for (int m = 0; m < 2; ++m) Contribute(unit, world.rank(), m);
+          unit.FinishReduce();
+          unit.GatherGradients();
+          for (size_t i = 0; i < values.size(); ++i) {
+            const at::Tensor grad = unit.parameters()[i]->grad();
+            EXPECT_EQ(grad.scalar_type(), gradient);
+            const at::Tensor expected = values[i].to(at::kFloat) * 6 + 2;
+            // Four summands of up to 3 x 2 + 1, each sum rounded to 8 bits.
+            EXPECT_LT((grad.to(at::kFloat) - expected).abs().max().item<double>(), 16.0 / 256 * 2);
+          }
+        }
+      }
+    }
+  });
 }
 
 TEST(ShardedUnit, SegmentsCoverEveryElementOnceAndDecayMatricesOnly) {
   testing::RunRanks(3, [](Communicator& world) {
-    Alone alone;
-    UnitOptions options{
-        .dtype = at::kDouble, .seed = 5, .zero_stage = 1, .data = &world, .tensor = alone.group.get()};
+    UnitOptions options{.dtype = at::kDouble, .seed = 5, .zero_stage = 1, .shard = &world};
     ShardedUnit unit("u", Specs(), options);
     int64_t covered = 0;
     double decayed = 0.0;
     for (const Segment& s : unit.segments()) {
       covered += s.end - s.begin;
-      if (s.decay) decayed += SumOfSquares(unit.values().narrow(0, s.begin, s.end - s.begin));
+      if (s.decay) decayed += SumOfSquares(unit.OpenValues().narrow(0, s.begin, s.end - s.begin));
     }
     EXPECT_EQ(covered, unit.elements() / world.size());
     at::Tensor sum = at::full({1}, decayed, at::kDouble);
@@ -92,31 +170,89 @@ TEST(ShardedUnit, SegmentsCoverEveryElementOnceAndDecayMatricesOnly) {
   });
 }
 
-TEST(ShardedUnit, AHeldUnitWaitsForRelease) {
-  testing::RunRanks(2, [](Communicator& world) {
-    Alone alone;
-    UnitOptions options{
-        .dtype = at::kDouble, .seed = 5, .zero_stage = 0, .data = &world, .tensor = alone.group.get()};
-    ShardedUnit unit("u", {WholeSpec("w", {4}, kNormal, true)}, options);
-    unit.Hold();
-    unit.BeginStep(1);
-    Contribute(unit, 0, 1);
-    const at::Tensor own = unit.Find("w")->grad().clone();
-    EXPECT_THROW(ShardedUnit("v", {WholeSpec("w", {4}, kNormal, true)}, options).Release(), c10::Error);
-    unit.Find("w")->grad().mul_(3.0);  // as the sum over the tied pair would
-    unit.Release();
-    unit.FinishReduce();
-    EXPECT_LT((unit.Find("w")->grad() - own * 6.0).abs().max().item<double>(), 1e-12);
+TEST(ShardedUnit, TiedUnitsSumTheirShards) {
+  // Ranks 0 and 2, 1 and 3 are the ends of two pipelines; {0, 1} and {2, 3} share shards.
+  testing::RunRanks(4, [](Communicator& world) {
+    const bool last = world.rank() >= 2;
+    auto shard = world.Subgroup(last ? std::vector<int>{2, 3} : std::vector<int>{0, 1}, "shard");
+    auto pair = world.Subgroup({world.rank() % 2, world.rank() % 2 + 2}, "pair");
+    for (int stage : {1, 2, 3}) {
+      UnitQueue queue;
+      UnitOptions options{.dtype = at::kDouble,
+                          .gradient_dtype = at::kDouble,
+                          .reduce_dtype = at::kDouble,
+                          .zero_stage = stage,
+                          .shard = shard.get(),
+                          .queue = &queue};
+      ShardedUnit unit("u", {WholeSpec("w", {5, 3}, kNormal, true)}, options);
+      unit.TieTo(pair.get());
+      const at::Tensor value = unit.Find("w")->value().clone();
+      unit.BeginStep(1);
+      Contribute(unit, world.rank(), 0);
+      unit.FinishReduce();
+      unit.GatherGradients();
+      EXPECT_LT((unit.Find("w")->grad() - value * 10.0).abs().max().item<double>(), 1e-12);  // 1 + 2 + 3 + 4
+    }
   });
 }
 
-TEST(ShardedUnit, FinishingTooEarlyIsAnError) {
+TEST(ShardedUnit, AContributionThatRanAheadIsReducedOnceAndPaddingStaysZero) {
+  // As the loss under gpipe: the gradients of all microbatches are added before the first is told to be
+  // complete.
+  testing::RunRanks(2, [](Communicator& world) {
+    UnitQueue queue;
+    UnitOptions options{.dtype = at::kDouble,
+                        .gradient_dtype = at::kDouble,
+                        .reduce_dtype = at::kDouble,
+                        .zero_stage = 2,
+                        .shard = &world,
+                        .queue = &queue};
+    ShardedUnit unit("u", Specs(), options);
+    unit.BeginStep(2);
+    Parameter& w = *unit.Find("w");
+    for (int m = 0; m < 2; ++m) w.AddsToGrad() ? w.grad().add_(1.0) : w.grad().fill_(1.0);
+    for (int m = 0; m < 2; ++m) {
+      w.ContributionDone();
+      for (const char* name : {"norm", "b"}) {
+        Parameter& p = *unit.Find(name);
+        p.AddsToGrad() ? p.grad().add_(1.0) : p.grad().fill_(1.0);
+        p.ContributionDone();
+      }
+    }
+    unit.FinishReduce();
+    unit.GatherGradients();
+    double sum = 0.0;
+    for (const auto& p : unit.parameters()) {
+      EXPECT_TRUE(p->grad().eq(4.0).all().item<bool>()) << p->spec().name;
+      sum += p->grad().sum().item<double>();
+    }
+    at::Tensor all = unit.gradients().sum().view({1});
+    world.AllReduce(all, ReduceOp::kSum, "test");
+    EXPECT_EQ(all.item<double>(), sum);  // nothing between the parameters
+  });
+}
+
+TEST(ShardedUnit, MixedUpContributionsAreErrors) {
   testing::RunRanks(1, [](Communicator& world) {
-    UnitOptions options{.dtype = at::kDouble, .data = &world, .tensor = &world};
+    UnitOptions options{.dtype = at::kFloat};
     ShardedUnit unit("u", Specs(), options);
     unit.BeginStep(1);
     EXPECT_THROW(unit.FinishReduce(), c10::Error);
+    Contribute(unit, 0, 0);
+    EXPECT_THROW(unit.Find("w")->ContributionDone(), c10::Error);
   });
+}
+
+TEST(MakeUnits, SplitsAtTheBucketSizeAndKeepsEveryParameter) {
+  UnitOptions options{.dtype = at::kFloat, .bucket_bytes = 4 * 40};
+  const auto units = MakeUnits("block", Specs(), options);  // 7, 35, 5 elements
+  ASSERT_EQ(units.size(), 2u);
+  EXPECT_EQ(units[0]->name(), "block/0");
+  EXPECT_NE(units[0]->Find("norm"), nullptr);
+  EXPECT_NE(units[1]->Find("w"), nullptr);
+  EXPECT_NE(units[1]->Find("b"), nullptr);
+  options.bucket_bytes = 0;
+  EXPECT_EQ(MakeUnits("block", Specs(), options).front()->name(), "block");
 }
 
 }  // namespace

@@ -25,8 +25,7 @@ std::unique_ptr<Parameter> Make(ParameterSpec spec) {
   const std::vector<int64_t> shape = p->spec().LocalShape();
   at::Tensor value = at::empty(shape, at::kDouble);
   Initialize(p->spec(), 3, value);
-  p->Attach(value, at::full(shape, 1e9, at::kDouble), {});
-  p->BeginStep(1);
+  p->Attach(value, at::full(shape, 1e9, at::kDouble), nullptr);
   return p;
 }
 

@@ -29,8 +29,7 @@ struct Table {
     value = at::empty(parameter.spec().LocalShape(), at::kDouble);
     Initialize(parameter.spec(), 4, value);
     grad = at::full(parameter.spec().LocalShape(), 1e9, at::kDouble);
-    parameter.Attach(value, grad, {});
-    parameter.BeginStep(1);
+    parameter.Attach(value, grad, nullptr);
   }
   at::Tensor Valid(const at::Tensor& t) const { return t.narrow(0, 0, parameter.spec().shard_length); }
   at::Tensor Slice(const at::Tensor& whole) const {
@@ -68,7 +67,7 @@ void CheckLoss(Communicator& group, bool sequence, int64_t vocab, int64_t block_
                 begin = sequence ? group.rank() * share : 0;
   const at::Tensor x_all = Draw("x", {kBatch, kSequence, kHidden});
   at::Tensor x = x_all.narrow(1, begin, share).clone().requires_grad_();
-  const at::Tensor loss = VocabularyLoss(x, Tokens(vocab), table.parameter, 0.25, context, block_bytes);
+  const at::Tensor loss = VocabularyLoss(x, Tokens(vocab), table.parameter, 0.25, context, 1.0, block_bytes);
   torch::autograd::backward({loss});
 
   at::Tensor W = Draw("wte", {vocab, kHidden}).requires_grad_(), X = x_all.clone().requires_grad_();

@@ -69,7 +69,7 @@ void CompareWithReference(const RunConfig& config) {
     const std::vector<Batch> batches = Batches(config);
 
     ExecutorStats stats;
-    const double loss = model.ForwardBackward(1, batches, &stats);
+    const double loss = model.ForwardBackward(1, batches, 1.0, &stats);
     model.ReduceGradients();
     const double expected =
         reference.Backward(Stack(batches, &Batch::inputs), Stack(batches, &Batch::targets));

@@ -166,7 +166,7 @@ TEST(RunNotes, SettingsWithoutEffect) {
   c.parallel.zero = 1;
   EXPECT_THAT(RunNotes(c, 65),
               ElementsAre("parallel.tensor_sequence has no effect: parallel.tensor is 1",
-                          "parallel.zero has no effect: parallel.data x parallel.sequence is 1"));
+                          "parallel.zero saves nothing by itself: parallel.data x parallel.sequence is 1"));
   c.parallel.sequence = 2;
   EXPECT_THAT(RunNotes(c, 65), ElementsAre("parallel.tensor_sequence has no effect: parallel.tensor is 1"));
 }

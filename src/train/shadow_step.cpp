@@ -1,0 +1,80 @@
+#include "train/shadow_step.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace orthant {
+namespace {
+
+// The executor's own bounds (src/pipeline_parallel/executor.cpp).
+constexpr int kMostReceives = 2;
+constexpr size_t kMostSends = 8;
+
+}  // namespace
+
+void ShadowStep::Run() {
+  for (size_t i = 0; i < row_.size(); ++i) {
+    if (IsCommunication(row_[i].kind)) {
+      if (issued_ <= i) Issue(row_[i]);
+      issued_ = std::max(issued_, i + 1);
+      continue;
+    }
+    issued_ = std::max(issued_, i + 1);
+    PostReceivesAhead();
+    Perform(row_[i]);
+  }
+  sends_.clear();
+}
+
+void ShadowStep::PostReceivesAhead() {
+  while (issued_ < row_.size() && posted_ < kMostReceives) {
+    const Action& next = row_[issued_];
+    if (IsSend(next.kind)) return;
+    if (IsRecv(next.kind)) Issue(next);
+    ++issued_;
+  }
+}
+
+void ShadowStep::Issue(const Action& action) {
+  const std::pair<ActionKind, int> key{action.kind, action.microbatch};
+  if (IsRecv(action.kind)) {
+    inbox_[key] = ledger_.New(MemoryTag::kActivations, activation_bytes_);
+    ++posted_;
+    return;
+  }
+  while (sends_.size() >= kMostSends) sends_.pop_front();
+  sends_.push_back(std::move(outbox_[key]));
+  outbox_.erase(key);
+}
+
+void ShadowStep::Perform(const Action& action) {
+  const bool forward = action.kind == ActionKind::kForward;
+  const int mb = action.microbatch;
+  queue_.Enter(/*backward=*/!forward);
+  const auto input = [&](ActionKind kind) -> Held {
+    const auto found = inbox_.find({kind, mb});
+    if (found == inbox_.end()) return nullptr;
+    --posted_;
+    Held held = std::move(found->second);
+    inbox_.erase(found);
+    return held;
+  };
+  if (forward) {
+    ledger_.Enter(StepPhase::kForward);
+    const Held received = input(ActionKind::kRecvActivation);
+    ShadowStage::Saved saved = stage_.Forward(received);
+    ledger_.KeepTemporaries();
+    if (HasNext()) outbox_[{ActionKind::kSendActivation, mb}] = saved.output;
+    saved_[mb] = std::move(saved);
+    return;
+  }
+  ledger_.Enter(StepPhase::kBackward);
+  const Held received = input(ActionKind::kRecvGradient);
+  ShadowStage::Saved saved = std::move(saved_[mb]);
+  saved_.erase(mb);
+  const Held kept_input = saved.input, kept_output = saved.output;  // until backward returns
+  Held gradient = stage_.Backward(std::move(saved), received);
+  if (rank_ > 0) outbox_[{ActionKind::kSendGradient, mb}] = std::move(gradient);
+}
+
+}  // namespace orthant

@@ -1,0 +1,52 @@
+// ShadowStep: the construction and the steps of one pipeline stage, with bytes for tensors.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "orthant/pipeline_parallel/schedule.h"
+#include "train/shadow_stage.h"
+
+namespace orthant {
+
+// Plays one row of a lowered schedule as the executor does: receives are posted ahead, sends are kept until
+// more than eight wait.
+class ShadowStep {
+ public:
+  // What is pointed to outlives it.
+  ShadowStep(const Schedule& schedule, int rank, MemoryLedger& ledger, ShadowQueue& queue, ShadowStage& stage,
+             int64_t activation_bytes)
+      : schedule_(schedule),
+        rank_(rank),
+        row_(schedule.rows[static_cast<size_t>(rank)]),
+        ledger_(ledger),
+        queue_(queue),
+        stage_(stage),
+        activation_bytes_(activation_bytes) {}
+
+  void Run();
+
+ private:
+  using Held = MemoryLedger::Held;
+
+  void PostReceivesAhead();
+  void Issue(const Action& action);
+  void Perform(const Action& action);
+  bool HasNext() const { return rank_ + 1 < schedule_.ranks; }
+
+  const Schedule& schedule_;
+  const int rank_;
+  const std::vector<Action>& row_;
+  MemoryLedger& ledger_;
+  ShadowQueue& queue_;
+  ShadowStage& stage_;
+  int64_t activation_bytes_;
+  size_t issued_ = 0;
+  int posted_ = 0;
+  std::map<std::pair<ActionKind, int>, Held> inbox_, outbox_;
+  std::map<int, ShadowStage::Saved> saved_;
+  std::deque<Held> sends_;
+};
+
+}  // namespace orthant

@@ -1,0 +1,153 @@
+#include "train/shadow_unit.h"
+
+#include <algorithm>
+
+namespace orthant {
+
+void ShadowQueue::Enter(bool backward) {
+  direction_ = backward ? 1 : 0;
+  used_ = 0;
+}
+
+void ShadowQueue::Used(ShadowUnit* unit) {
+  std::vector<ShadowUnit*>& order = order_[static_cast<size_t>(direction_)];
+  if (used_ >= order.size() || order[used_] != unit) {
+    order.resize(used_);
+    order.push_back(unit);
+  }
+  ++used_;
+  int64_t bytes = 0;
+  for (size_t i = used_; i < order.size(); ++i) {
+    bytes += order[i]->value_bytes();
+    if (bytes > prefetch_bytes_ || order[i]->present()) return;
+    order[i]->StartGather();
+  }
+}
+
+void ShadowQueue::Reduced(ShadowUnit* unit) {
+  reducing_.erase(std::remove(reducing_.begin(), reducing_.end(), unit), reducing_.end());
+}
+
+void ShadowQueue::MakeRoom() {
+  while (reducing_.size() > 1) reducing_.front()->FinishReduction();
+}
+
+ShadowUnit::ShadowUnit(const UnitPlan& plan, const ShadowOptions& options)
+    : name_(plan.name), options_(options), elements_(PlannedElements(plan.specs, options.shards)) {
+  for (const ParameterSpec& spec : plan.specs) {
+    parameters_ += spec.LocalElements();
+    uses_ += spec.uses;
+  }
+  MemoryLedger& ledger = *options_.ledger;
+  values_ = ledger.New(MemoryTag::kParameters, value_bytes());
+  gradients_ = ledger.New(MemoryTag::kGradients, elements_ * options_.gradient_size);
+  if (options_.zero_stage >= 2) {
+    gradients_ = nullptr;
+    gradients_present_ = false;
+    gradient_shard_ = ledger.New(MemoryTag::kGradients, share() * options_.gradient_size);
+  }
+  MemoryLedger::Held drawn;
+  if (options_.masters) {
+    drawn = ledger.Temporary(elements_ * 4);
+    master_ = ledger.New(MemoryTag::kOptimizer, share() * 4);
+  }
+  if (options_.zero_stage < 3) return;
+  value_shard_ = ledger.New(MemoryTag::kParameters, share() * options_.value_size);
+  if (options_.parameters == Tier::kHost) {
+    value_shard_ = ledger.New(MemoryTag::kHost, share() * options_.value_size);
+  } else if (options_.parameters == Tier::kNvme) {
+    value_shard_ = nullptr;
+  }
+  Release();
+}
+
+void ShadowUnit::BeginStep(int64_t microbatches) {
+  microbatches_left_ = microbatches;
+  uses_left_ = uses_;
+  reduced_before_ = false;
+  if (options_.zero_stage < 2) return;
+  gradients_ = nullptr;
+  gradients_present_ = false;
+}
+
+void ShadowUnit::StartGather() {
+  if (present_ || gathering_) return;
+  values_ = options_.ledger->New(MemoryTag::kParameters, value_bytes());
+  gathering_ = true;
+}
+
+void ShadowUnit::Read() {
+  if (present_) return;
+  StartGather();
+  gathering_ = false;
+  present_ = true;
+  options_.queue->Used(this);
+}
+
+void ShadowUnit::DoneReading() {
+  AfterForward();
+}
+
+void ShadowUnit::Release() {
+  if (options_.zero_stage < 3) return;
+  gathering_ = present_ = false;
+  values_ = nullptr;
+}
+
+void ShadowUnit::AfterForward() {
+  if (options_.release_after_forward) Release();
+}
+
+void ShadowUnit::AddGradient() {
+  if (gradients_present_) return;
+  WaitReduction();
+  if (gradients_ == nullptr) {
+    options_.queue->MakeRoom();
+    gradients_ = options_.ledger->New(MemoryTag::kGradients, elements_ * options_.gradient_size);
+  }
+  gradients_present_ = true;
+}
+
+void ShadowUnit::Done() {
+  if (--uses_left_ > 0) return;
+  uses_left_ = uses_;
+  --microbatches_left_;
+  if (options_.zero_stage >= 2 || microbatches_left_ == 0) StartReduce();
+  if (options_.release_after_forward || microbatches_left_ == 0) Release();
+}
+
+void ShadowUnit::StartReduce() {
+  if (options_.zero_stage >= 2) {
+    if (!gradients_present_) return;
+    gradients_present_ = false;
+    options_.queue->Reducing(this);
+  }
+  MemoryLedger& ledger = *options_.ledger;
+  if (!options_.one_type) sent_ = ledger.New(MemoryTag::kCommunication, elements_ * options_.reduce_size);
+  reducing_ = true;
+  if (options_.zero_stage >= 2 && (reduced_before_ || !options_.one_type)) {
+    received_ = ledger.New(MemoryTag::kCommunication, share() * options_.reduce_size);
+  }
+}
+
+void ShadowUnit::WaitReduction() {
+  if (!reducing_) return;
+  reducing_ = false;
+  reduced_before_ = true;
+  sent_ = received_ = nullptr;
+  if (options_.zero_stage >= 2) options_.queue->Reduced(this);
+}
+
+void ShadowUnit::FinishReduction() {
+  WaitReduction();
+  if (options_.zero_stage >= 2) gradients_ = nullptr;
+}
+
+void ShadowUnit::FinishReduce() {
+  FinishReduction();
+  if (options_.zero_stage > 0 && options_.replicas && !options_.one_type) {
+    options_.ledger->New(MemoryTag::kCommunication, share() * options_.reduce_size);
+  }
+}
+
+}  // namespace orthant

@@ -1,0 +1,88 @@
+// ShadowUnit and ShadowQueue: what a ShardedUnit and its UnitQueue hold, without holding it. Each function is
+// its model's, with bytes for tensors; sharded_unit.h says what they mean.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "orthant/data_parallel/state_store.h"
+#include "orthant/data_parallel/unit_plan.h"
+#include "train/memory_ledger.h"
+
+namespace orthant {
+
+class ShadowUnit;
+
+class ShadowQueue {
+ public:
+  explicit ShadowQueue(int64_t prefetch_bytes) : prefetch_bytes_(prefetch_bytes) {}
+  void Enter(bool backward);
+  void Used(ShadowUnit* unit);
+  void Reducing(ShadowUnit* unit) { reducing_.push_back(unit); }
+  void Reduced(ShadowUnit* unit);
+  void MakeRoom();
+
+ private:
+  int64_t prefetch_bytes_;
+  int direction_ = 0;
+  std::array<std::vector<ShadowUnit*>, 2> order_;
+  size_t used_ = 0;
+  std::deque<ShadowUnit*> reducing_;
+};
+
+// What the units of a run have in common. Sizes are of an element.
+struct ShadowOptions {
+  int64_t value_size = 4, gradient_size = 4, reduce_size = 4;
+  bool masters = false;  // 16-bit values
+  bool one_type = true;  // gradients travel as they accumulate
+  int zero_stage = 0;
+  int64_t shards = 1;
+  bool replicas = false;  // beyond the shards
+  bool release_after_forward = true;
+  Tier parameters = Tier::kDevice;
+  MemoryLedger* ledger = nullptr;
+  ShadowQueue* queue = nullptr;
+};
+
+class ShadowUnit {
+ public:
+  // As the constructor of ShardedUnit: allocates and draws.
+  ShadowUnit(const UnitPlan& plan, const ShadowOptions& options);
+  ShadowUnit(const ShadowUnit&) = delete;
+  ShadowUnit& operator=(const ShadowUnit&) = delete;
+
+  void BeginStep(int64_t microbatches);
+  void Read();         // a parameter's value()
+  void DoneReading();  // of a tile
+  void AddGradient();  // a parameter's grad()
+  void Done();         // ContributionDone
+  void AfterForward();
+  void Release();
+  void FinishReduce();
+  void StartGather();
+  void FinishReduction();
+  MemoryLedger::Held TakeMaster() { return std::move(master_); }
+
+  const std::string& name() const { return name_; }
+  bool present() const { return present_; }
+  int64_t elements() const { return elements_; }
+  int64_t parameters() const { return parameters_; }  // elements without padding
+  int64_t share() const { return elements_ / options_.shards; }
+  int64_t value_bytes() const { return elements_ * options_.value_size; }
+
+ private:
+  void StartReduce();
+  void WaitReduction();
+
+  std::string name_;
+  ShadowOptions options_;
+  int64_t elements_ = 0, parameters_ = 0, uses_ = 0, uses_left_ = 0, microbatches_left_ = 0;
+  bool present_ = true, gradients_present_ = true, gathering_ = false, reducing_ = false,
+       reduced_before_ = false;
+  MemoryLedger::Held values_, gradients_, value_shard_, gradient_shard_, master_, sent_, received_;
+};
+
+}  // namespace orthant
