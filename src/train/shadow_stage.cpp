@@ -101,7 +101,7 @@ ShadowStage::Held ShadowStage::Dropped(Held x, Held* mask) {
   return y;
 }
 
-ShadowStage::Held ShadowStage::DroppedBackward(const Held& dy, const Held& mask) {
+ShadowStage::Held ShadowStage::DroppedBackward(const Held& dy, Held mask) {
   return mask == nullptr ? dy : l_.New(l_.shape().Held());
 }
 
@@ -159,8 +159,9 @@ ShadowStage::Held ShadowStage::BackwardBlock(const Block& block, SavedBlock s, H
     const Held input = std::move(s.input);
     output = ForwardBlock(block, input, RecomputePlan::Kind::kNone, /*keep=*/true, s);
   }
-  Held d = l_.RowBackward(block.proj, DroppedBackward(dy, s.mask2));
-  s.mask2 = s.gelu = nullptr;
+  Held d = DroppedBackward(dy, std::move(s.mask2));
+  d = l_.RowBackward(block.proj, std::move(d));
+  s.gelu = nullptr;
   d = l_.New(d->bytes());  // gelu
   s.wide = nullptr;
   d = l_.ColumnBackward(block.fc, std::move(d));
@@ -169,8 +170,9 @@ ShadowStage::Held ShadowStage::BackwardBlock(const Block& block, SavedBlock s, H
   s.x = s.statistics2 = nullptr;
   dy = Accumulate(std::move(dy), d);
 
-  d = l_.RowBackward(block.out, DroppedBackward(dy, s.mask1));
-  s.mask1 = s.attended = nullptr;
+  d = DroppedBackward(dy, std::move(s.mask1));
+  d = l_.RowBackward(block.out, std::move(d));
+  s.attended = nullptr;
   if (l_.shape().sequence > 1) d = l_.Exchange(d);
   d = AttentionBackward(s, std::move(d), kind == RecomputePlan::Kind::kSelective);
   d = l_.ColumnBackward(block.qkv, l_.Exchange(std::move(d)));
@@ -208,8 +210,7 @@ ShadowStage::Held ShadowStage::Backward(Saved saved, Held dy) {
                        recompute_.Of(share_.first_layer + static_cast<int64_t>(b)));
   }
   if (!share_.embedding) return dy;
-  dy = DroppedBackward(dy, saved.mask);
-  saved.mask = nullptr;
+  dy = DroppedBackward(dy, std::move(saved.mask));
   positions_->AddGradient();
   l_.ledger().Pass(dy->bytes() / l_.shape().samples);
   positions_->Done();

@@ -56,7 +56,7 @@ class ShadowStage {
   Held AttentionForward(const Held& qkv, bool keep, std::vector<Held>& saved);
   Held AttentionBackward(SavedBlock& saved, Held dy, bool again);
   Held Dropped(Held x, Held* mask);
-  Held DroppedBackward(const Held& dy, const Held& mask);
+  Held DroppedBackward(const Held& dy, Held mask);
   // Autograd adds in place where nobody else holds the sum.
   Held Accumulate(Held sum, const Held& more);
   void Loss(Held x, Saved& saved);

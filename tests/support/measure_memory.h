@@ -1,4 +1,5 @@
-// What the ranks of a run hold and send, measured by their accounts and communicators: for tests and benchmarks.
+// What the ranks of a run hold and send, measured by their accounts and communicators: for tests and
+// benchmarks.
 #pragma once
 
 #include <array>
