@@ -5,6 +5,7 @@
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 #include "orthant/core/philox.h"
+#include "orthant/memory/account.h"
 #include "orthant/nn/widen.h"
 #include "torch/csrc/autograd/custom_function.h"
 
@@ -71,6 +72,7 @@ void DrawAndApply(const scalar_t* x, const Draw& draw, scalar_t* y, uint8_t* kee
 
 struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const Draw& draw) {
+    const OperationScope operation("dropout");
     const at::Tensor x = input.contiguous();
     at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
     const at::Tensor keep = at::empty(x.sizes(), x.options().dtype(at::kByte).requires_grad(false));
@@ -83,6 +85,7 @@ struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const OperationScope operation("dropout");
     const at::Tensor keep = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
     const double p = ctx->saved_data["p"].toDouble();
     at::Tensor dx = at::empty(dy.sizes(), dy.options());

@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/memory/account.h"
 #include "orthant/nn/accumulate.h"
 #include "orthant/nn/pointer.h"
 #include "orthant/nn/widen.h"
@@ -60,6 +61,7 @@ void SumParameterGradients(const at::Tensor& dy, const at::Tensor& x, const at::
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Parameter* weight, Parameter* bias,
                             double eps) {
+    const OperationScope operation("layer_norm");
     auto [y, mean, rstd] =
         at::native_layer_norm(x, x.sizes().slice(x.dim() - 1), WideValue(weight), WideValue(bias), eps);
     ctx->save_for_backward({x, mean, rstd});
@@ -69,6 +71,7 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const OperationScope operation("layer_norm");
     const variable_list saved = ctx->get_saved_variables();
     auto* weight = LoadPointer<Parameter>(*ctx, "weight");
     auto* bias = LoadPointer<Parameter>(*ctx, "bias");

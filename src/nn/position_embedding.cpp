@@ -1,6 +1,7 @@
 #include "orthant/nn/position_embedding.h"
 
 #include "ATen/ATen.h"
+#include "orthant/memory/account.h"
 #include "orthant/nn/accumulate.h"
 #include "orthant/nn/pointer.h"
 #include "torch/csrc/autograd/custom_function.h"
@@ -13,12 +14,14 @@ using torch::autograd::variable_list;
 
 struct PositionFunction : torch::autograd::Function<PositionFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Parameter* table, int64_t first) {
+    const OperationScope operation("positions");
     SavePointer(*ctx, "table", table);
     ctx->saved_data["first"] = first;
     return x + table->value().narrow(0, first, x.size(1));
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const OperationScope operation("positions");
     auto* table = LoadPointer<Parameter>(*ctx, "table");
     const bool add = table->AddsToGrad();
     const at::Tensor grad = table->grad();

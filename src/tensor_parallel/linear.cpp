@@ -1,6 +1,7 @@
 #include "orthant/tensor_parallel/linear.h"
 
 #include "ATen/ATen.h"
+#include "orthant/memory/account.h"
 #include "orthant/nn/matmul.h"
 #include "orthant/nn/pointer.h"
 #include "torch/csrc/autograd/custom_function.h"
@@ -38,6 +39,7 @@ struct Layer {
 
 struct ColumnLinearFunction : torch::autograd::Function<ColumnLinearFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const Layer& layer) {
+    const OperationScope operation(layer.what, layer.layer, layer.label().microbatch);
     layer.Save(*ctx);
     ctx->save_for_backward({x});
     const at::Tensor whole = layer.context->sequence ? GatherSequence(x, layer.group(), layer.label()) : x;
@@ -46,6 +48,7 @@ struct ColumnLinearFunction : torch::autograd::Function<ColumnLinearFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const Layer layer = Layer::Load(*ctx);
+    const OperationScope operation(layer.what, layer.layer, layer.label().microbatch);
     const at::Tensor x = ctx->get_saved_variables()[0];
     const at::Tensor dy = grads[0].contiguous();
     at::Tensor dx = LinearBackwardInput(dy, layer.weight);
@@ -64,6 +67,7 @@ struct ColumnLinearFunction : torch::autograd::Function<ColumnLinearFunction> {
 
 struct RowLinearFunction : torch::autograd::Function<RowLinearFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const Layer& layer) {
+    const OperationScope operation(layer.what, layer.layer, layer.label().microbatch);
     layer.Save(*ctx);
     ctx->save_for_backward({x});
     // On one rank there is nothing to sum, so the bias rides along with the product.
@@ -80,6 +84,7 @@ struct RowLinearFunction : torch::autograd::Function<RowLinearFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const Layer layer = Layer::Load(*ctx);
+    const OperationScope operation(layer.what, layer.layer, layer.label().microbatch);
     const at::Tensor x = ctx->get_saved_variables()[0];
     const at::Tensor dy = grads[0].contiguous();
     const at::Tensor whole = layer.context->sequence ? GatherSequence(dy, layer.group(), layer.label()) : dy;
@@ -93,8 +98,8 @@ struct RowLinearFunction : torch::autograd::Function<RowLinearFunction> {
 
 }  // namespace
 
-at::Tensor ColumnLinear(const at::Tensor& x, const Weight& weight, Parameter* bias, const TensorContext& context,
-                        const char* what, int layer) {
+at::Tensor ColumnLinear(const at::Tensor& x, const Weight& weight, Parameter* bias,
+                        const TensorContext& context, const char* what, int layer) {
   return ColumnLinearFunction::apply(x, Layer{weight, bias, &context, what, layer});
 }
 

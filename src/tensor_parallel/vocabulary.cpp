@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/OpMathType.h"
+#include "orthant/memory/account.h"
 #include "orthant/nn/embedding.h"
 #include "orthant/nn/matmul.h"
 #include "orthant/nn/pointer.h"
@@ -16,9 +17,14 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+int Microbatch(const TensorContext& context) {
+  return context.At("", -1).microbatch;
+}
+
 struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& anchor, const at::Tensor& tokens,
                             Parameter* table, const TensorContext* context) {
+    const OperationScope operation("embedding", -1, Microbatch(*context));
     ctx->save_for_backward({tokens});
     SavePointer(*ctx, "table", table);
     SavePointer(*ctx, "context", const_cast<TensorContext*>(context));
@@ -33,6 +39,7 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     const at::Tensor tokens = ctx->get_saved_variables()[0];
     auto* table = LoadPointer<Parameter>(*ctx, "table");
     auto* context = LoadPointer<TensorContext>(*ctx, "context");
+    const OperationScope operation("embedding", -1, Microbatch(*context));
     at::Tensor dy = grads[0].contiguous();
     if (context->sequence) dy = GatherSequence(dy, *context->group, context->At("embedding", -1));
     EmbeddingBackward(dy, tokens, *table, table->spec().shard_begin);
@@ -105,6 +112,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& targets,
                             Parameter* weight, const LossArguments& arguments, const TensorContext* context,
                             bool needs_grad) {
+    const OperationScope operation("loss", -1, Microbatch(*context));
     const at::Tensor whole = context->sequence
                                  ? GatherSequence(x, *context->group, context->At("loss.input", -1))
                                  : x.contiguous();
@@ -123,6 +131,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
     at::Tensor dx = ctx->get_saved_variables()[0];
     auto* weight = LoadPointer<Parameter>(*ctx, "weight");
     auto* context = LoadPointer<TensorContext>(*ctx, "context");
+    const OperationScope operation("loss", -1, Microbatch(*context));
     const Label label = context->At("loss.input", -1);
     if (context->sequence) {
       dx = ReduceScatterSequence(dx, *context->group, label);
@@ -151,6 +160,7 @@ at::Tensor VocabularyLoss(const at::Tensor& x, const at::Tensor& targets, Parame
 }
 
 at::Tensor VocabularyLogits(const at::Tensor& x, const Parameter& weight, const TensorContext& context) {
+  const OperationScope operation("logits", -1, Microbatch(context));
   const at::Tensor local = LinearForward(x, weight.value(), {});  // [B, V/t]
   const int64_t t = context.group->size(), batch = x.size(0);
   at::Tensor shards = at::empty({t, batch, local.size(1)}, local.options());
