@@ -72,6 +72,8 @@ nlohmann::ordered_json ToJson(const VerifyResult& result, const VerifyOptions& o
         {"ranks", r.combination.layout.parallel.degrees().world()},
         {"max_rel_diff", r.error.empty() ? nlohmann::ordered_json(r.max_rel_diff) : nullptr},
         {"worst", r.worst},
+        {"max_rel_diff_by_kind",
+         {{"numbers", r.largest.numbers}, {"gradients", r.largest.gradients}, {"values", r.largest.values}}},
         {"ok", r.ok()}};
     if (const auto extras = Extras(r.combination.layout); !extras.empty()) row["with"] = extras;
     if (!r.combination.variant.empty()) row["variant"] = r.combination.variant;

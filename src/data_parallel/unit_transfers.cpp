@@ -71,6 +71,7 @@ void ShardedUnit::ContributionDone() {
   if (--uses_left_ > 0) return;
   uses_left_ = uses_;
   --microbatches_left_;
+  if (options_.position != nullptr && options_.position->probe != nullptr && gradients_present_) Probe();
   if (options_.zero_stage >= 2 || microbatches_left_ == 0) StartReduce();
   if (options_.release_after_forward || microbatches_left_ == 0) ReleaseValues();
 }
@@ -100,7 +101,6 @@ void ShardedUnit::Probe() const {
 
 void ShardedUnit::StartReduce() {
   const OperationScope operation(name_.c_str());
-  if (options_.position != nullptr && options_.position->probe != nullptr && gradients_present_) Probe();
   if (options_.zero_stage >= 2) {
     if (!gradients_present_)
       return;  // all of it was in an earlier reduction (a loss that runs ahead of backward)

@@ -1,5 +1,6 @@
 #include "orthant/train/comparison.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -43,9 +44,10 @@ LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what) {
   return tensors;
 }
 
-void Differences::Add(const std::string& name, double difference, double tolerance) {
+void Differences::Add(const std::string& name, double difference, double tolerance, double* largest) {
   // A difference that is no number is the worst there is.
   if (!std::isfinite(difference)) difference = std::numeric_limits<double>::infinity();
+  *largest = std::max(*largest, difference);
   if (difference > tolerance && first_name_.empty()) {
     first_name_ = name;
     first_ = difference;
@@ -57,7 +59,8 @@ void Differences::Add(const std::string& name, double difference, double toleran
 }
 
 void Differences::AddNumber(const std::string& name, double value, double reference) {
-  Add(name, value == reference ? 0.0 : std::abs(value - reference) / std::abs(reference), tolerance_.numbers);
+  Add(name, value == reference ? 0.0 : std::abs(value - reference) / std::abs(reference), tolerance_.numbers,
+      &largest_.numbers);
 }
 
 void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what,
@@ -75,13 +78,18 @@ void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what,
             .copy_(logical.view({-1}).narrow(0, run.logical, run.length));
       }
       const double off = LargestMagnitude(share.to(expected.scalar_type()) - expected);
+      const bool gradient = what == What::kGradient;
       Add(absl::StrCat(kind, spec.name), off == 0.0 ? 0.0 : off / LargestMagnitude(logical),
-          what == What::kGradient ? tolerance_.gradients : tolerance_.values);
+          gradient ? tolerance_.gradients : tolerance_.values,
+          gradient ? &largest_.gradients : &largest_.values);
     }
   }
 }
 
 void Differences::Merge(const Differences& other) {
+  largest_.numbers = std::max(largest_.numbers, other.largest_.numbers);
+  largest_.gradients = std::max(largest_.gradients, other.largest_.gradients);
+  largest_.values = std::max(largest_.values, other.largest_.values);
   if (!other.worst_name_.empty() && (worst_name_.empty() || other.worst_ > worst_)) {
     worst_ = other.worst_;
     worst_name_ = other.worst_name_;

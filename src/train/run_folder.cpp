@@ -11,8 +11,8 @@ namespace orthant {
 namespace {
 
 // What may change between two starts of one run without changing its curve.
-const std::vector<std::string> kMayDiffer = {"parallel", "comm",   "log",
-                                             "run.dir",  "verify", "train.threads_per_rank"};
+const std::vector<std::string> kMayDiffer = {"parallel", "zero",    "memory", "comm",
+                                             "log",      "run.dir", "verify", "train.threads_per_rank"};
 
 absl::Status CheckSameRun(const std::string& folder, const LoadedConfig& config) {
   const std::string stored_path = absl::StrCat(folder, "/config.yaml");

@@ -73,16 +73,26 @@ void CheckZero(const RunConfig& c, Rules& rules) {
     rules.Divides("zero.shard_ranks", c.zero.shard_ranks, ranks, "parallel.data x parallel.sequence");
   }
   if (c.zero.offload.optimizer != "none" && c.parallel.zero < 1) {
-    rules.Line("zero.offload.optimizer", absl::StrCat("zero.offload.optimizer = ", c.zero.offload.optimizer,
-                                                      " needs parallel.zero = 1, 2 or 3; it is 0"));
+    rules.Line("zero.offload.optimizer",
+               absl::StrCat("zero.offload.optimizer = ", c.zero.offload.optimizer,
+                            " needs parallel.zero = 1, 2 or 3, and it is 0; set parallel.zero=1, or "
+                            "zero.offload.optimizer=none"));
   }
   if (c.zero.offload.parameters != "none" && c.parallel.zero < 3) {
-    rules.Line(
-        "zero.offload.parameters",
-        absl::StrCat("zero.offload.parameters = ", c.zero.offload.parameters,
-                     " needs parallel.zero = 3, since whole parameters stay on the device below; it is ",
-                     c.parallel.zero));
+    rules.Line("zero.offload.parameters",
+               absl::StrCat("zero.offload.parameters = ", c.zero.offload.parameters,
+                            " needs parallel.zero = 3, and it is ", c.parallel.zero,
+                            ", which keeps whole parameters on the device; set parallel.zero=3, or "
+                            "zero.offload.parameters=none"));
   }
+}
+
+void CheckLossScale(const RunConfig& c, Rules& rules) {
+  const LossScaleConfig& scale = c.train.loss_scale;
+  if (scale.smallest <= scale.initial) return;
+  rules.Line("train.loss_scale.smallest", absl::StrCat("train.loss_scale.smallest = ", scale.smallest,
+                                                       " must be at most train.loss_scale.initial = ",
+                                                       scale.initial, "; nearest legal: ", scale.initial));
 }
 
 }  // namespace
@@ -92,6 +102,7 @@ absl::Status ValidateRun(const RunConfig& c, const OriginOf& origin) {
   CheckModel(c, rules);
   CheckBatch(c, rules);
   CheckZero(c, rules);
+  CheckLossScale(c, rules);
   if (!c.parallel.stages.empty() && c.parallel.pipeline <= c.model.layers) {
     const absl::Status stages = ValidateStages(c.parallel.stages, c.model.layers, c.parallel.pipeline);
     if (!stages.ok()) rules.Line("parallel.stages", std::string(stages.message()));

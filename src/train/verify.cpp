@@ -51,6 +51,7 @@ CombinationResult Compare(const PreparedRun& run, const Reference& reference,
     result.error = error.what();
   }
   result.max_rel_diff = all.worst();
+  result.largest = all.largest();
   result.worst = all.worst_name();
   result.first = all.first_name();
   result.first_diff = all.first();

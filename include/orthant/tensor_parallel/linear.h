@@ -12,8 +12,8 @@ namespace orthant {
 // x [B, S, K], or [B, S/t, K] with tensor_sequence (gathered here, and again in backward instead of being
 // kept).
 // -> [B, S, M/t]. Backward sums the input gradient over the group while the weight gradient is computed.
-at::Tensor ColumnLinear(const at::Tensor& x, const Weight& weight, Parameter* bias, const TensorContext& context,
-                        const char* what, int layer);
+at::Tensor ColumnLinear(const at::Tensor& x, const Weight& weight, Parameter* bias,
+                        const TensorContext& context, const char* what, int layer);
 
 // y = sum over ranks of x W^T, + b, with W [M, K/t] and b [M] whole on every rank.
 // x [B, S, K/t] -> [B, S, M], or [B, S/t, M] with tensor_sequence.

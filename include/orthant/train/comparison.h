@@ -11,12 +11,12 @@
 
 namespace orthant {
 
-// The largest relative differences that count as agreement: of numbers and gradients, and of values after the
-// last step. Justified in docs/verify.md.
+// Relative differences by what they are differences of: of tolerances, the largest that count as agreement
+// (justified in docs/verify.md).
 struct Tolerance {
   double numbers = 1e-9;  // loss, gradient norm
   double gradients = 1e-9;
-  double values = 1e-9;
+  double values = 1e-9;  // after the last step
 };
 // Of a run in fp64, fp32, bf16 or fp16.
 Tolerance ToleranceFor(const std::string& dtype);
@@ -49,17 +49,18 @@ class Differences {
   void Merge(const Differences& other);
 
   double worst() const { return worst_; }  // largest relative difference
-  const std::string& worst_name() const {
-    return worst_name_;
-  }  // "loss", "grad_norm", "gradient of ...", "value of ..."
+  // "loss", "grad_norm", "gradient of ...", "value of ..."
+  const std::string& worst_name() const { return worst_name_; }
+  // The largest of each kind.
+  const Tolerance& largest() const { return largest_; }
   // The first, in forward order, beyond the tolerance; "" when there is none.
   const std::string& first_name() const { return first_name_; }
   double first() const { return first_; }
 
  private:
-  void Add(const std::string& name, double difference, double tolerance);
+  void Add(const std::string& name, double difference, double tolerance, double* largest);
 
-  Tolerance tolerance_;
+  Tolerance tolerance_, largest_ = {0.0, 0.0, 0.0};
   double worst_ = 0.0, first_ = 0.0;
   std::string worst_name_, first_name_;
 };

@@ -31,6 +31,7 @@ struct Combination {
 struct CombinationResult {
   Combination combination;
   double max_rel_diff = 0.0;
+  Tolerance largest = {0.0, 0.0, 0.0};  // difference of each kind
   std::string worst;  // "loss", "grad_norm", "gradient of <logical tensor>" or "value of <logical tensor>"
   std::string first;  // the first in forward order that is beyond the tolerance; "" when all agree
   double first_diff = 0.0;

@@ -35,6 +35,8 @@ StepMetrics Sample() {
   m.mfu = 0.458;
   m.tflops_per_rank = std::numeric_limits<double>::max();
   m.mem_peak_bytes = 123456789;
+  m.mem_host_peak_bytes = 4096;
+  m.memory = {1, 2, 3, 4, 5, 6, 7};
   m.comm_bytes = {1, 22, 333, 4444};
   return m;
 }
@@ -43,12 +45,20 @@ TEST(ToJsonLine, HoldsEveryDocumentedKey) {
   const nlohmann::json line = nlohmann::json::parse(ToJsonLine(Sample()));
   std::vector<std::string> keys;
   for (const auto& [key, value] : line.items()) keys.push_back(key);
-  EXPECT_THAT(keys,
-              ::testing::UnorderedElementsAre("step", "loss", "grad_norm", "lr", "tokens", "dt", "dtf", "dtb",
-                                              "dto", "sps", "sps_per_rank", "tps", "tps_per_rank", "mfu",
-                                              "tflops_per_rank", "mem_peak_bytes", "comm_bytes"));
+  EXPECT_THAT(keys, ::testing::UnorderedElementsAre(
+                        "step", "loss", "grad_norm", "lr", "tokens", "dt", "dtf", "dtb", "dto", "sps",
+                        "sps_per_rank", "tps", "tps_per_rank", "mfu", "tflops_per_rank", "mem_peak_bytes",
+                        "comm_bytes", "mem_host_peak_bytes", "mem_bytes"));
   EXPECT_EQ(line["comm_bytes"],
             (nlohmann::json{{"data", 1}, {"tensor", 22}, {"pipeline", 333}, {"sequence", 4444}}));
+  EXPECT_EQ(line["mem_bytes"], (nlohmann::json{{"parameters", 1},
+                                               {"gradients", 2},
+                                               {"optimizer", 3},
+                                               {"activations", 4},
+                                               {"communication", 5},
+                                               {"host", 7},
+                                               {"temporary", 6}}));
+  EXPECT_EQ(line["mem_host_peak_bytes"], 4096);
 }
 
 TEST(ToJsonLine, NumbersRoundTripToTheBit) {
@@ -85,6 +95,18 @@ TEST(ToJsonLine, EvaluationsStandWhereThereWasOne) {
   EXPECT_EQ(line["train_loss"].get<double>(), 1.0 / 9.0);
 }
 
+TEST(ToJsonLine, TheLossScaleStandsUnderFp16AndASkippedStepIsMarked) {
+  StepMetrics m = Sample();
+  EXPECT_THAT(ToJsonLine(m), Not(HasSubstr("loss_scale")));
+  EXPECT_THAT(ToJsonLine(m), Not(HasSubstr("skipped")));
+  m.loss_scale = 65536.0;
+  EXPECT_THAT(ToJsonLine(m), Not(HasSubstr("skipped")));
+  m.skipped = true;
+  const nlohmann::json line = nlohmann::json::parse(ToJsonLine(m));
+  EXPECT_EQ(line["loss_scale"].get<double>(), 65536.0);
+  EXPECT_EQ(line["skipped"], true);
+}
+
 TEST(ToJsonLine, IsOneLine) {
   EXPECT_THAT(ToJsonLine(Sample()), Not(HasSubstr("\n")));
 }
@@ -97,15 +119,18 @@ TEST(ToConsoleLine, ReadsAsDocumented) {
   EXPECT_EQ(
       ToConsoleLine(m),
       "step=340 loss=1.3512 grad_norm=0.422 lr=6.00e-04 dt=0.2850 dtf=0.1010 dtb=0.1800 dto=0.0020 sps=56.2 "
-      "tps=14372 tps_per_rank=898 mfu=45.8% mem=123.5 MB");
+      "tps=14372 tps_per_rank=898 mfu=45.8% mem=117.7 MiB");
   m.train_loss = 1.25;
   m.val_loss = 1.5;
-  EXPECT_THAT(ToConsoleLine(m), HasSubstr("mem=123.5 MB train_loss=1.2500 val_loss=1.5000"));
+  EXPECT_THAT(ToConsoleLine(m), HasSubstr("mem=117.7 MiB train_loss=1.2500 val_loss=1.5000"));
+  m.loss_scale = 65536.0;
+  m.skipped = true;
+  EXPECT_THAT(ToConsoleLine(m), HasSubstr("mem=117.7 MiB loss_scale=65536 skipped train_loss=1.2500"));
 }
 
 TEST(Legend, ExplainsEveryWordOfTheConsoleLine) {
   StepMetrics m = Sample();
-  m.train_loss = m.val_loss = 1.0;
+  m.train_loss = m.val_loss = m.loss_scale = 1.0;
   const std::string legend = Legend(/*boxes=*/false);
   std::string line = ToConsoleLine(m);
   for (size_t at = line.find('='); at != std::string::npos; at = line.find('=', at + 1)) {

@@ -60,7 +60,9 @@ TEST(PrepareRunFolder, TheSameRunStartsAgainOnAnotherMesh) {
   EXPECT_FALSE(Prepare(run, Config())) << "it never got to a step";
   folder.Write("run/metrics.jsonl", "{\"step\": 1}\n");
   folder.Write("run/samples.txt", "text");
-  EXPECT_TRUE(Prepare(run, Config({"parallel.tensor=2", "parallel.zero=1", "comm.backend=local",
+  EXPECT_TRUE(Prepare(run, Config({"parallel.tensor=2", "parallel.zero=3", "zero.shard_ranks=1",
+                                   "zero.offload.parameters=host", "zero.tile_bytes=1 MiB",
+                                   "memory.recompute=full", "memory.limit=2 GiB", "comm.backend=local",
                                    "log.every=7", "run.dir=elsewhere", "train.threads_per_rank=3"})));
   EXPECT_FALSE(folder.Has("run/metrics.jsonl"));
   EXPECT_EQ(folder.Read("run/metrics.jsonl.old"), "{\"step\": 1}\n");

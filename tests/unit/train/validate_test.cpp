@@ -121,6 +121,50 @@ TEST(ValidateRun, LearningRatesAreInOrder) {
   EXPECT_EQ(Message(c), "");
 }
 
+TEST(ValidateRun, ShardingGroupsDivideDataTimesSequence) {
+  RunConfig c = Legal();
+  c.parallel.data = 4;
+  c.parallel.sequence = 2;
+  c.parallel.zero = 3;
+  for (const int64_t ranks : {0, 1, 2, 4, 8}) {
+    c.zero.shard_ranks = ranks;
+    EXPECT_EQ(Message(c), "") << ranks;
+  }
+  c.zero.shard_ranks = 3;
+  EXPECT_EQ(Message(c),
+            "zero.shard_ranks = 3 must divide parallel.data x parallel.sequence = 8; nearest legal: 2 or 4");
+  c.zero.shard_ranks = 16;
+  EXPECT_THAT(Message(c), HasSubstr("nearest legal: 8"));
+}
+
+TEST(ValidateRun, OffloadWantsAStageThatSharesOut) {
+  RunConfig c = Legal();
+  c.zero.offload.optimizer = "host";
+  EXPECT_EQ(
+      Message(c),
+      "zero.offload.optimizer = host needs parallel.zero = 1, 2 or 3, and it is 0; set parallel.zero=1, "
+      "or zero.offload.optimizer=none");
+  c.parallel.zero = 1;
+  EXPECT_EQ(Message(c), "");
+  c.zero.offload.parameters = "nvme";
+  for (const int stage : {1, 2}) {
+    c.parallel.zero = stage;
+    EXPECT_THAT(Message(c), HasSubstr("zero.offload.parameters = nvme needs parallel.zero = 3, and it is " +
+                                      std::to_string(stage)));
+  }
+  c.parallel.zero = 3;
+  EXPECT_EQ(Message(c), "");
+}
+
+TEST(ValidateRun, TheSmallestLossScaleIsNotAboveTheFirst) {
+  RunConfig c = Legal();
+  c.train.loss_scale.initial = c.train.loss_scale.smallest = 4;
+  EXPECT_EQ(Message(c), "");
+  c.train.loss_scale.smallest = 8;
+  EXPECT_EQ(Message(c),
+            "train.loss_scale.smallest = 8 must be at most train.loss_scale.initial = 4; nearest legal: 4");
+}
+
 TEST(ValidateRun, OrderNamesEachAxisOnce) {
   RunConfig c = Legal();
   c.parallel.order = {"pipeline", "data", "sequence"};
@@ -169,6 +213,16 @@ TEST(RunNotes, SettingsWithoutEffect) {
                           "parallel.zero saves nothing by itself: parallel.data x parallel.sequence is 1"));
   c.parallel.sequence = 2;
   EXPECT_THAT(RunNotes(c, 65), ElementsAre("parallel.tensor_sequence has no effect: parallel.tensor is 1"));
+}
+
+TEST(RunNotes, TilesThatStay) {
+  RunConfig c = Legal();
+  c.zero.tile_bytes = 1024;
+  EXPECT_THAT(RunNotes(c, 64),
+              ElementsAre(HasSubstr("zero.tile_bytes saves no memory below parallel.zero = 3")));
+  c.parallel.zero = 3;
+  c.parallel.data = 2;
+  EXPECT_THAT(RunNotes(c, 64), IsEmpty());
 }
 
 TEST(ResolveVocabulary, TakesTheDatasUnlessSet) {
