@@ -7,6 +7,7 @@
 #include "orthant/core/status.h"
 #include "orthant/memory/account.h"
 #include "orthant/train/generate.h"
+#include "orthant/train/memory_advice.h"
 #include "orthant/train/peak.h"
 #include "orthant/train/run_folder.h"
 
@@ -115,6 +116,7 @@ absl::StatusOr<PreparedRun> PrepareRun(const RunConfig& config, const OriginOf& 
   absl::StatusOr<int64_t> vocab = ResolveVocabulary(config, run.dataset.vocabulary_size, origin);
   if (!vocab.ok()) return vocab.status();
   run.vocab = *vocab;
+  if (absl::Status fits = CheckMemoryLimit(config, run.vocab, origin); !fits.ok()) return fits;
   for (const auto& source : {run.dataset.train, run.dataset.validation}) {
     if (source == run.dataset.validation && config.evaluate.batches == 0) continue;
     absl::Status enough = SamplesIn(source->tokens(), config.model.context, source->name()).status();
@@ -135,8 +137,8 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
   return launcher.Run(
       config.comm, run->mesh.world(), config.train.threads_per_rank,
       [&](Communicator& world, const RankEnvironment& environment) -> absl::Status {
+        const PeakRate peak = PeakOfRank(config.log.peak_tflops, environment, world);  // no part of the account
         const BindMemory memory(MemoryAccount::Create(config.memory.limit));
-        const PeakRate peak = PeakOfRank(config.log.peak_tflops, environment, world);
         std::unique_ptr<Reporter> reporter;
         if (world.rank() == 0) {
           RunFacts facts{config,
@@ -157,7 +159,11 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
           reporter = *std::move(made);
           reporter->Begin(run->mesh.world() > 1 ? run->mesh.Map(environment.ranks_on_host) : "");
         }
-        if (absl::Status trained = Trainer(*run, world, reporter.get()).Run(); !trained.ok()) return trained;
+        try {
+          if (absl::Status trained = Trainer(*run, world, reporter.get()).Run(); !trained.ok()) return trained;
+        } catch (const OutOfMemory& error) {
+          return OutOfMemoryStatus(error, config, run->vocab);
+        }
         const std::vector<MemoryPeak> peaks = GatherPeaks(world);
         if (reporter) {
           reporter->Memory(peaks, run->mesh);

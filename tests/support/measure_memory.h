@@ -66,4 +66,37 @@ inline PreparedRun PrepareOrThrow(const RunConfig& config) {
   return *std::move(run);
 }
 
+// What this rank keeps for backward after one forward of a microbatch through all blocks: kActivations of a
+// one-stage mesh, the embedding's share included, the loss not. Collective.
+inline int64_t MeasureActivations(const RunConfig& c, int64_t vocab, Communicator& world) {
+  const Mesh mesh = MakeMesh(c.parallel, world.size()).value();
+  const Precision precision = PrecisionOf(c.train);
+  const Groups groups = MakeGroups(mesh, 0, world);
+  StepPosition position;
+  position.step = 1;
+  position.microbatch = 0;
+  for (int64_t row = 0; row < c.train.micro_batch; ++row) position.rows.push_back(row);
+  UnitQueue queue;
+  StageContext context;
+  context.tensor = {groups.tensor.get(), c.parallel.tensor_sequence, &position};
+  context.sequence = groups.sequence.get();
+  context.unit.dtype = precision.values;
+  context.unit.gradient_dtype = precision.gradients;
+  context.unit.reduce_dtype = precision.reduction;
+  context.unit.queue = &queue;
+  context.unit.tensor = groups.tensor.get();
+  context.recompute = RecomputePlanOf(c.memory);
+  context.position = &position;
+  context.vocab = vocab;
+  const std::unique_ptr<StageModel> model = MakeStageModel(c.model, ShareOf(c, vocab, 0), context);
+  const at::Tensor tokens =
+      at::zeros({c.train.micro_batch, c.model.context / c.parallel.sequence}, at::kLong);
+
+  const std::shared_ptr<MemoryAccount> account = MemoryAccount::Create();
+  const BindMemory bound(account);
+  const at::Tensor hidden = model->Blocks(model->Embed(tokens));
+  account->KeepTemporaries();
+  return account->current()[static_cast<size_t>(MemoryTag::kActivations)];
+}
+
 }  // namespace orthant::testing
