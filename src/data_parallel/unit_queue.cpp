@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "orthant/data_parallel/sharded_unit.h"
-
 namespace orthant {
 
 void UnitQueue::Enter(Direction direction) {
@@ -11,24 +9,26 @@ void UnitQueue::Enter(Direction direction) {
   used_ = 0;
 }
 
-void UnitQueue::Used(ShardedUnit* unit) {
-  std::vector<ShardedUnit*>& order = order_[static_cast<size_t>(direction_)];
+void UnitQueue::Used(QueuedUnit* unit) {
+  std::vector<QueuedUnit*>& order = order_[static_cast<size_t>(direction_)];
   if (used_ >= order.size() || order[used_] != unit) {
     order.resize(used_);
     order.push_back(unit);
   }
   ++used_;
+  if (prefetch_bytes_ == 0) return;
   int64_t bytes = 0;
   for (size_t i = used_; i < order.size(); ++i) {
     bytes += order[i]->value_bytes();
-    if (bytes > prefetch_bytes_ || order[i]->values_present()) return;
+    const bool fits = i == used_ || bytes <= prefetch_bytes_;
+    if (!fits || order[i]->gathered()) return;
     if (order[i]->gathering()) continue;
     if (gathers_ >= most_ahead_) return order[i]->PrefetchValues();  // the staging buffers are taken
     order[i]->StartGather();
   }
 }
 
-void UnitQueue::Reduced(ShardedUnit* unit) {
+void UnitQueue::Reduced(QueuedUnit* unit) {
   reducing_.erase(std::remove(reducing_.begin(), reducing_.end(), unit), reducing_.end());
 }
 

@@ -1,4 +1,6 @@
 // The description of the `zero:` section.
+#include <limits>
+
 #include "orthant/data_parallel/zero_config.h"
 
 namespace orthant {
@@ -37,7 +39,9 @@ void Describe(Fields& fields, ZeroConfig& config) {
           "several units.");
   fields.Bytes("prefetch_bytes", &config.prefetch_bytes)
       .AtLeast(0)
-      .Doc("Stage 3: parameters gathered ahead of their use; 0: none.");
+      .Doc(
+          "Stage 3: parameters gathered ahead of their use: the next unit, and more while they fit; 0: "
+          "none.");
   fields.Bytes("tile_bytes", &config.tile_bytes)
       .AtLeast(0)
       .Doc(
@@ -45,6 +49,10 @@ void Describe(Fields& fields, ZeroConfig& config) {
           "split into tiles, gathered one after another; 0: never.");
   fields.Section("offload", "State kept outside the device's memory.",
                  [&](Fields& section) { DescribeOffload(section, config.offload); });
+}
+
+int MostAhead(const ZeroConfig& config) {
+  return config.offload.parameters == "nvme" ? config.offload.buffers - 2 : std::numeric_limits<int>::max();
 }
 
 }  // namespace orthant

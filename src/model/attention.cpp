@@ -33,6 +33,10 @@ at::Tensor AttentionWithDropout(const at::Tensor& q, const at::Tensor& k, const 
 at::Tensor AttentionCore(const at::Tensor& qkv, const ModelConfig& config, const StageContext& context,
                          int layer) {
   const OperationScope operation("attn.core", layer, context.position->microbatch);
+  if (qkv.scalar_type() == at::kHalf &&
+      qkv.device().is_cpu()) {  // LibTorch has plain loops for it, 8 times slower
+    return AttentionCore(qkv.to(at::kFloat), config, context, layer).to(at::kHalf);
+  }
   const at::Tensor heads_first = qkv.permute({2, 0, 3, 1, 4});  // [3, b, h', S, D]
   const at::Tensor q = heads_first[0], k = heads_first[1], v = heads_first[2];
   if (config.dropout == 0.0 || !context.position->training) {

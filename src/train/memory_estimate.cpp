@@ -42,7 +42,7 @@ class StagePlay {
         precision_(PrecisionOf(config.train)),
         schedule_(schedule),
         rank_(stage),
-        queue_(config.zero.prefetch_bytes),
+        queue_(config.zero.prefetch_bytes, MostAhead(config.zero)),
         layers_(ledger_,
                 ShapeOf(config.model, config.train.micro_batch, config.parallel.tensor,
                         config.parallel.sequence, config.parallel.tensor_sequence, SizeOf(precision_.values)),
@@ -125,7 +125,7 @@ class StagePlay {
   const Schedule& schedule_;
   int rank_;
   MemoryLedger ledger_;
-  ShadowQueue queue_;
+  UnitQueue queue_;
   ShadowLayers layers_;
   ShadowStage stage_;
   std::vector<MemoryLedger::Held> states_;

@@ -1,6 +1,5 @@
 #include "orthant/train/parallel_model.h"
 
-#include <limits>
 #include <utility>
 
 #include "ATen/ATen.h"
@@ -52,10 +51,7 @@ ParallelModel::ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t 
       groups_(MakeGroups(mesh, config.zero.shard_ranks, world)),
       share_(ShareOf(config, vocab, groups_.pipeline->rank())),
       parameter_store_(MakeStore()),
-      // One staging buffer is for a unit that was not gathered ahead, one for what is written back.
-      queue_(config.zero.prefetch_bytes, config.zero.offload.parameters == "nvme"
-                                             ? config.zero.offload.buffers - 2
-                                             : std::numeric_limits<int>::max()),
+      queue_(config.zero.prefetch_bytes, MostAhead(config.zero)),
       context_(MakeContext(vocab)),
       model_(MakeStageModel(config.model, share_, context_)),
       units_(model_->units()),

@@ -50,7 +50,7 @@ void ShadowStep::Issue(const Action& action) {
 void ShadowStep::Perform(const Action& action) {
   const bool forward = action.kind == ActionKind::kForward;
   const int mb = action.microbatch;
-  queue_.Enter(/*backward=*/!forward);
+  queue_.Enter(forward ? UnitQueue::Direction::kForward : UnitQueue::Direction::kBackward);
   const auto input = [&](ActionKind kind) -> Held {
     const auto found = inbox_.find({kind, mb});
     if (found == inbox_.end()) return nullptr;

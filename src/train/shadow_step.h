@@ -15,7 +15,7 @@ namespace orthant {
 class ShadowStep {
  public:
   // What is pointed to outlives it.
-  ShadowStep(const Schedule& schedule, int rank, MemoryLedger& ledger, ShadowQueue& queue, ShadowStage& stage,
+  ShadowStep(const Schedule& schedule, int rank, MemoryLedger& ledger, UnitQueue& queue, ShadowStage& stage,
              int64_t activation_bytes)
       : schedule_(schedule),
         rank_(rank),
@@ -39,7 +39,7 @@ class ShadowStep {
   const int rank_;
   const std::vector<Action>& row_;
   MemoryLedger& ledger_;
-  ShadowQueue& queue_;
+  UnitQueue& queue_;
   ShadowStage& stage_;
   int64_t activation_bytes_;
   size_t issued_ = 0;

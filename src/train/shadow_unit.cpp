@@ -1,36 +1,6 @@
 #include "train/shadow_unit.h"
 
-#include <algorithm>
-
 namespace orthant {
-
-void ShadowQueue::Enter(bool backward) {
-  direction_ = backward ? 1 : 0;
-  used_ = 0;
-}
-
-void ShadowQueue::Used(ShadowUnit* unit) {
-  std::vector<ShadowUnit*>& order = order_[static_cast<size_t>(direction_)];
-  if (used_ >= order.size() || order[used_] != unit) {
-    order.resize(used_);
-    order.push_back(unit);
-  }
-  ++used_;
-  int64_t bytes = 0;
-  for (size_t i = used_; i < order.size(); ++i) {
-    bytes += order[i]->value_bytes();
-    if (bytes > prefetch_bytes_ || order[i]->present()) return;
-    order[i]->StartGather();
-  }
-}
-
-void ShadowQueue::Reduced(ShadowUnit* unit) {
-  reducing_.erase(std::remove(reducing_.begin(), reducing_.end(), unit), reducing_.end());
-}
-
-void ShadowQueue::MakeRoom() {
-  while (reducing_.size() > 1) reducing_.front()->FinishReduction();
-}
 
 ShadowUnit::ShadowUnit(const UnitPlan& plan, const ShadowOptions& options)
     : name_(plan.name), options_(options), elements_(PlannedElements(plan.specs, options.shards)) {
@@ -74,12 +44,14 @@ void ShadowUnit::StartGather() {
   if (present_ || gathering_) return;
   values_ = options_.ledger->New(MemoryTag::kParameters, value_bytes());
   gathering_ = true;
+  options_.queue->GatherBegins();
 }
 
 void ShadowUnit::Read() {
   if (present_) return;
   StartGather();
   gathering_ = false;
+  options_.queue->GatherEnds();
   present_ = true;
   options_.queue->Used(this);
 }
@@ -90,6 +62,7 @@ void ShadowUnit::DoneReading() {
 
 void ShadowUnit::Release() {
   if (options_.zero_stage < 3) return;
+  if (gathering_) options_.queue->GatherEnds();
   gathering_ = present_ = false;
   values_ = nullptr;
 }

@@ -1,37 +1,17 @@
-// ShadowUnit and ShadowQueue: what a ShardedUnit and its UnitQueue hold, without holding it. Each function is
-// its model's, with bytes for tensors; sharded_unit.h says what they mean.
+// ShadowUnit: what a ShardedUnit holds, without holding it, in the same queue. Each function is its model's,
+// with bytes for tensors; sharded_unit.h says what they mean.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <vector>
 
 #include "orthant/data_parallel/state_store.h"
 #include "orthant/data_parallel/unit_plan.h"
+#include "orthant/data_parallel/unit_queue.h"
 #include "train/memory_ledger.h"
 
 namespace orthant {
-
-class ShadowUnit;
-
-class ShadowQueue {
- public:
-  explicit ShadowQueue(int64_t prefetch_bytes) : prefetch_bytes_(prefetch_bytes) {}
-  void Enter(bool backward);
-  void Used(ShadowUnit* unit);
-  void Reducing(ShadowUnit* unit) { reducing_.push_back(unit); }
-  void Reduced(ShadowUnit* unit);
-  void MakeRoom();
-
- private:
-  int64_t prefetch_bytes_;
-  int direction_ = 0;
-  std::array<std::vector<ShadowUnit*>, 2> order_;
-  size_t used_ = 0;
-  std::deque<ShadowUnit*> reducing_;
-};
 
 // What the units of a run have in common. Sizes are of an element.
 struct ShadowOptions {
@@ -44,10 +24,10 @@ struct ShadowOptions {
   bool release_after_forward = true;
   Tier parameters = Tier::kDevice;
   MemoryLedger* ledger = nullptr;
-  ShadowQueue* queue = nullptr;
+  UnitQueue* queue = nullptr;
 };
 
-class ShadowUnit {
+class ShadowUnit : public QueuedUnit {
  public:
   // As the constructor of ShardedUnit: allocates and draws.
   ShadowUnit(const UnitPlan& plan, const ShadowOptions& options);
@@ -62,8 +42,11 @@ class ShadowUnit {
   void AfterForward();
   void Release();
   void FinishReduce();
-  void StartGather();
-  void FinishReduction();
+  bool gathered() const override { return present_; }
+  bool gathering() const override { return gathering_; }
+  void StartGather() override;
+  void PrefetchValues() override {}  // staging buffers are there from the start
+  void FinishReduction() override;
   MemoryLedger::Held TakeMaster() { return std::move(master_); }
 
   const std::string& name() const { return name_; }
@@ -71,7 +54,7 @@ class ShadowUnit {
   int64_t elements() const { return elements_; }
   int64_t parameters() const { return parameters_; }  // elements without padding
   int64_t share() const { return elements_ / options_.shards; }
-  int64_t value_bytes() const { return elements_ * options_.value_size; }
+  int64_t value_bytes() const override { return elements_ * options_.value_size; }
 
  private:
   void StartReduce();

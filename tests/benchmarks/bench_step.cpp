@@ -30,10 +30,10 @@ const std::map<std::string, Size> kSizes = {
     {"S", {4, 4, 128, 64, 12, 65}}, {"M", {6, 6, 384, 256, 8, 65}}, {"L", {12, 12, 768, 256, 4, 50304}}};
 
 struct Options {
-  std::string size = "S", tag;
+  std::string size = "S", tag, dtype = "fp32", gradient_dtype = "fp32", recompute = "none";
   int data = 1, tensor = 1, pipeline = 1, sequence = 1, zero = 0, threads = 1, micro = 4, steps = 20,
       warmup = 3;
-  bool tensor_sequence = false;
+  bool tensor_sequence = false, keep_gathered = false;
   double seconds = 25.0;
 };
 
@@ -52,6 +52,10 @@ RunConfig ConfigOf(const Options& o) {
   c.train.micro_batch =
       o.pipeline == 1 ? local : std::max<int64_t>(1, local / std::min<int64_t>(o.micro, local));
   c.train.steps = 1000;
+  c.train.dtype = o.dtype;
+  c.train.gradient_dtype = o.gradient_dtype;
+  c.memory.recompute = o.recompute;
+  c.zero.release_after_forward = !o.keep_gathered;
   c.optimizer.lr = s.vocab < 1000 ? 1e-3 : 6e-4;
   c.data.source = "synthetic";
   c.data.synthetic_vocab = s.vocab;
@@ -67,8 +71,10 @@ int Run(const Options& o) {
   }
   std::vector<double> times;
   double first_step = 0.0, first_loss = 0.0, last_loss = 0.0;
+  int64_t peak = 0;
   const int ranks = static_cast<int>(run->mesh.world());
   RunLocal(ranks, {.threads_per_rank = o.threads}, [&](Communicator& world) {
+    const BindMemory memory(MemoryAccount::Create());
     Engine engine(run->config, run->mesh, run->vocab, run->dataset, world);
     auto begin = Clock::now();
     for (int step = 1; step <= o.warmup + o.steps; ++step) {
@@ -80,6 +86,7 @@ int Run(const Options& o) {
         }
         if (step > o.warmup) times.push_back(1e3 * result.seconds);
         last_loss = result.loss;
+        peak = result.memory_peak.device_bytes;
       }
       if (step == o.warmup) begin = Clock::now();
       const at::Tensor stop = at::full({1}, step > o.warmup && Seconds(begin) > o.seconds ? 1 : 0, at::kLong);
@@ -96,7 +103,7 @@ int Run(const Options& o) {
       {"tag", o.tag},
       {"size", o.size},
       {"impl", "orthant"},
-      {"dtype", "fp32"},
+      {"dtype", o.dtype},
       {"ranks", ranks},
       {"dp", o.data},
       {"tp", o.tensor},
@@ -112,6 +119,7 @@ int Run(const Options& o) {
       {"tok_s", tokens / median * 1e3},
       {"gflops", FlopsPerToken(run->config.model, run->vocab) * tokens / median / 1e6},
       {"first_step_s", first_step},
+      {"device_mib", peak >> 20},
       {"rss_mib", PeakResidentBytes() >> 20},
       {"loss0", first_loss},
       {"last_loss", last_loss}};
@@ -131,6 +139,10 @@ int main(int argc, char** argv) {
   app.add_option("--pp", o.pipeline);
   app.add_option("--sp", o.sequence);
   app.add_option("--zero", o.zero);
+  app.add_option("--dtype", o.dtype)->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
+  app.add_option("--gradient-dtype", o.gradient_dtype)->check(CLI::IsMember({"fp32", "same"}));
+  app.add_option("--recompute", o.recompute)->check(CLI::IsMember({"none", "selective", "full"}));
+  app.add_flag("--keep-gathered", o.keep_gathered, "zero.release_after_forward = false");
   app.add_flag("--tensor-sequence", o.tensor_sequence);
   app.add_option("--threads", o.threads, "threads a rank");
   app.add_option("--micro", o.micro, "microbatches with a pipeline");

@@ -24,6 +24,16 @@ LAYOUTS = [
     ("data 2 x tensor 2 x pipeline 2", 8, 1, "--dp 2 --tp 2 --pp 2 --micro 2", "--dp 2 --tp 2 --pp 2 --micro 2"),
     ("2 x 2 x 2 x 2 (16 ranks)", 16, 1, None, "--dp 2 --tp 2 --pp 2 --sp 2 --micro 2"),
 ]
+# The same, for sharding and precision: --set zero.
+ZERO = [
+    ("DDP / ZeRO 0", 2, 1, "--dp 2 --dpkind ddp", "--dp 2 --zero 0"),
+    ("DDP / ZeRO 1", 2, 1, "--dp 2 --dpkind ddp", "--dp 2 --zero 1"),
+    ("FSDP2 / ZeRO 2", 2, 1, "--dp 2 --dpkind fsdp2", "--dp 2 --zero 2"),
+    ("FSDP2 / ZeRO 3", 2, 1, "--dp 2 --dpkind fsdp2", "--dp 2 --zero 3"),
+    ("bf16, one rank, 2 threads, eager", 1, 2, "--dtype bf16", "--dtype bf16"),
+    ("bf16, one rank, 2 threads, compiled", 1, 2, "--dtype bf16 --compile", "--dtype bf16"),
+    ("bf16, FSDP2 / ZeRO 3", 2, 1, "--dp 2 --dpkind fsdp2 --dtype bf16", "--dp 2 --zero 3 --dtype bf16"),
+]
 BUDGET = {"S": (300, 5), "M": (40, 7), "L": (6, 12)}  # steps at most, seconds at most
 
 
@@ -43,6 +53,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sizes", nargs="+", default=["S", "M", "L"], choices=list(BUDGET))
     parser.add_argument("--only", default="", help="layouts whose name holds this text")
+    parser.add_argument("--set", default="mesh", choices=["mesh", "zero"], help="layouts of the mesh, or sharding and precision")
     a = parser.parse_args()
     peer = os.path.join(a.peers, "peer_gpt.py")
     ours_program = os.path.join(a.build, "tests", "bench_step")
@@ -51,7 +62,7 @@ def main():
     for size in a.sizes:
         steps, seconds = BUDGET[size]
         common = ["--size", size, "--steps", str(steps), "--seconds", str(seconds)]
-        for label, ranks, threads, peer_flags, our_flags in LAYOUTS:
+        for label, ranks, threads, peer_flags, our_flags in ZERO if a.set == "zero" else LAYOUTS:
             if a.only not in label:
                 continue
             theirs, ours, ratios = [], [], []

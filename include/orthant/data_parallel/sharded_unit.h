@@ -46,7 +46,7 @@ struct Segment {
 };
 
 // Used by one rank's thread alone.
-class ShardedUnit : public ParameterOwner {
+class ShardedUnit : public ParameterOwner, public QueuedUnit {
  public:
   // Allocates, lays out and initialises the parameters.
   ShardedUnit(std::string name, std::vector<ParameterSpec> specs, const UnitOptions& options);
@@ -81,8 +81,6 @@ class ShardedUnit : public ParameterOwner {
   at::Tensor gradients() const;
   // The slice in fp32 under 16-bit values, as drawn, to be taken once by the optimiser; undefined otherwise.
   at::Tensor TakeMaster() { return std::move(master_); }
-  // Starts to bring offloaded values to memory: a hint before OpenValues.
-  void PrefetchValues();
   // Segments of that range, positions relative to it.
   const std::vector<Segment>& segments() const { return segments_; }
   // This rank is the one among its replicas that counts for sums over the world.
@@ -97,7 +95,9 @@ class ShardedUnit : public ParameterOwner {
 
   int64_t elements() const { return elements_; }   // of the flat buffer, padding included
   int64_t share() const { return end_ - begin_; }  // of what this rank updates
-  int64_t value_bytes() const { return elements_ * static_cast<int64_t>(c10::elementSize(options_.dtype)); }
+  int64_t value_bytes() const override {
+    return elements_ * static_cast<int64_t>(c10::elementSize(options_.dtype));
+  }
   int zero_stage() const { return options_.zero_stage; }
 
   // ParameterOwner.
@@ -106,10 +106,12 @@ class ShardedUnit : public ParameterOwner {
   void NeedGradients() override;
   void ContributionDone() override;
 
-  // For the queue: starts gathering ahead of use; waits for a reduction and takes its buffer back.
-  void StartGather();
-  void FinishReduction();
-  bool gathering() const { return gathering_; }
+  // QueuedUnit.
+  bool gathered() const override { return values_present(); }
+  bool gathering() const override { return gathering_; }
+  void StartGather() override;
+  void PrefetchValues() override;   // also before OpenValues
+  void FinishReduction() override;  // waits for the reduction, and takes its buffer back
 
  private:
   void LayOut(std::vector<ParameterSpec> specs);
