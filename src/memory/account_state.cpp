@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
+#include <set>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "memory/account_text.h"
 
 namespace orthant {
@@ -101,7 +102,11 @@ void MemoryAccount::State::ResetPeaks(StepPhase phase) {
 
 std::vector<MemoryHolder> MemoryAccount::State::LargestHolders(int count) const {
   // By content: one operation's name may be several literals.
-  std::map<std::tuple<MemoryTag, std::string_view, int, int>, MemoryHolder> holders;
+  struct Gathered {
+    MemoryHolder holder;
+    std::set<std::pair<int, int>> places;  // layer, microbatch
+  };
+  std::map<std::pair<MemoryTag, std::string_view>, Gathered> operations;
   {
     const std::lock_guard lock(mutex_);
     for (const MemoryLink* list : {&temporaries_, &others_}) {
@@ -109,17 +114,18 @@ std::vector<MemoryHolder> MemoryAccount::State::LargestHolders(int count) const 
         const MemoryBlock& block = static_cast<const MemoryBlock&>(*link);
         const Operation& from = block.operation;
         const std::string_view what = from.what == nullptr ? "" : from.what;
-        MemoryHolder& holder = holders[{block.tag, what, from.layer, from.microbatch}];
-        if (holder.blocks++ == 0) {
-          holder.tag = block.tag;
-          holder.operation = OperationText(from);
-        }
+        auto& [holder, places] = operations[{block.tag, what}];
+        places.emplace(from.layer, from.microbatch);
+        holder.tag = block.tag;
+        holder.operation =
+            places.size() == 1 ? OperationText(from) : absl::StrCat(std::string(what), ", ", places.size(), " places");
+        ++holder.blocks;
         holder.bytes += block.bytes;
       }
     }
   }
   std::vector<MemoryHolder> sorted;
-  for (auto& [key, holder] : holders) sorted.push_back(std::move(holder));
+  for (auto& [key, gathered] : operations) sorted.push_back(std::move(gathered.holder));
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
   if (sorted.size() > static_cast<size_t>(std::max(count, 0)))

@@ -5,6 +5,7 @@
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
 #include "model/gpt2_specs.h"
+#include "orthant/memory/account.h"
 #include "orthant/nn/layer_norm.h"
 #include "orthant/nn/position_embedding.h"
 #include "orthant/nn/recompute.h"
@@ -118,13 +119,19 @@ at::Tensor Gpt2Stage::Embed(const at::Tensor& tokens) {
   return DropHidden(x, DropoutSite::kEmbedding, 0);
 }
 
+at::Tensor Gpt2Stage::Activate(const at::Tensor& x, int layer) const {
+  const OperationScope operation("mlp.gelu", layer, context_.position->microbatch);
+  return at::gelu(x, config_.activation == "gelu_tanh" ? "tanh" : "none");
+}
+
 at::Tensor Gpt2Stage::ForwardBlock(const Block& block, const at::Tensor& input) const {
+  const OperationScope operation("residual", block.layer, context_.position->microbatch);
   const at::Tensor attended =
       CausalSelfAttention(ApplyNorm(input, block.norm1), block.attention, config_, context_, block.layer);
   const at::Tensor x = input + DropHidden(attended, DropoutSite::kAttentionOutput, block.layer);
   at::Tensor y = ApplyNorm(x, block.norm2);
   y = ColumnLinear(y, block.fc, block.fc_bias, context_.tensor, "mlp.fc", block.layer);  // [b, S/sp, 4H/t]
-  y = at::gelu(y, config_.activation == "gelu_tanh" ? "tanh" : "none");
+  y = Activate(y, block.layer);
   y = RowLinear(y, block.proj, block.proj_bias, context_.tensor, "mlp.proj", block.layer);
   return x + DropHidden(y, DropoutSite::kMlpOutput, block.layer);
 }
@@ -134,6 +141,9 @@ at::Tensor Gpt2Stage::RunBlock(const Block& block, const at::Tensor& x) const {
   const bool again = context_.recompute.Of(block.layer) == RecomputePlan::Kind::kFull;
   const at::Tensor y = again ? Recompute(x, body) : body(x);
   AfterForward(block.units);
+  if (context_.position->training) {
+    if (const std::shared_ptr<MemoryAccount> memory = BoundMemory()) memory->KeepTemporaries();
+  }
   Probe(block.layer, absl::StrCat("output of block ", block.layer), y);
   return y;
 }

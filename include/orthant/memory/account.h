@@ -43,10 +43,10 @@ struct MemoryPeak {
   int64_t host_bytes = 0;  // largest kHost, at whatever moment
 };
 
-// Blocks that one operation holds under one tag.
+// Blocks that one operation holds under one tag, in all layers and microbatches.
 struct MemoryHolder {
   MemoryTag tag = MemoryTag::kTemporary;
-  std::string operation;  // "mlp.fc layer=3 mb=1"
+  std::string operation;  // "mlp.fc layer=3 mb=1", or "mlp.fc, 48 places" (layers and microbatches)
   int64_t bytes = 0, blocks = 0;
 };
 

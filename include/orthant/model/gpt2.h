@@ -42,6 +42,7 @@ class Gpt2Stage : public StageModel {
   void MakeEnds(Gpt2StageSpecs specs);
   Block MakeBlock(int layer, std::vector<ParameterSpec> specs) const;
   at::Tensor RunBlock(const Block& block, const at::Tensor& x) const;
+  at::Tensor Activate(const at::Tensor& x, int layer) const;
   at::Tensor ForwardBlock(const Block& block, const at::Tensor& x) const;
   at::Tensor ApplyNorm(const at::Tensor& x, const Norm& norm) const;
   at::Tensor DropHidden(const at::Tensor& x, DropoutSite site, int64_t layer) const;

@@ -282,7 +282,9 @@ TEST(MemoryAccountTest, TellsTheLargestHoldersByOperation) {
     {
       const OperationScope inner("mlp.fc", 2);
       held.push_back(Hold(500));
-      held.push_back(Hold(500));
+      held.push_back(Hold(250));
+      const OperationScope above("mlp.fc", 3);
+      held.push_back(Hold(250));
     }
     held.push_back(Hold(300));
     const MemoryScope scope(MemoryTag::kCommunication);
@@ -290,9 +292,9 @@ TEST(MemoryAccountTest, TellsTheLargestHoldersByOperation) {
   }
   const auto holders = account->LargestHolders(3);
   ASSERT_EQ(holders.size(), 3u);
-  EXPECT_EQ(holders[0].operation, "mlp.fc layer=2");
+  EXPECT_EQ(holders[0].operation, "mlp.fc, 2 places");
   EXPECT_EQ(holders[0].bytes, 1000);
-  EXPECT_EQ(holders[0].blocks, 2);
+  EXPECT_EQ(holders[0].blocks, 3);
   EXPECT_EQ(holders[1].operation, "attention layer=2 mb=1");
   EXPECT_EQ(holders[1].bytes, 600);
   EXPECT_EQ(holders[2].tag, MemoryTag::kCommunication);
