@@ -3,7 +3,7 @@
 namespace orthant {
 
 ActivationShape ShapeOf(const ModelConfig& config, int64_t micro_batch, int tensor, int sequence,
-                        bool tensor_sequence, int64_t element_size) {
+                        bool tensor_sequence, at::ScalarType dtype) {
   ActivationShape s;
   s.samples = micro_batch;
   s.context = config.context;
@@ -14,23 +14,27 @@ ActivationShape ShapeOf(const ModelConfig& config, int64_t micro_batch, int tens
   s.head_dim = config.head_dim();
   s.tensor = tensor;
   s.sequence = sequence;
-  s.element = element_size;
-  s.statistic = element_size == 8 ? 8 : 4;
+  s.element = static_cast<int64_t>(c10::elementSize(dtype));
+  s.statistic = s.element == 8 ? 8 : 4;
+  s.core = dtype == at::kHalf ? 4 : s.element;
   s.dropout = config.dropout > 0.0;
   return s;
 }
 
 std::vector<SavedTensor> SavedByAttention(const ActivationShape& s) {
-  if (!s.dropout) {
-    return {{"attn.core", "output", s.Features()},
-            {"attn.core", "log-sum-exp", s.samples * s.heads * s.context * s.statistic}};
-  }
   std::vector<SavedTensor> saved;
-  if (s.CopiesHeads()) saved.push_back({"attn.core", "q, k and v by head", 3 * s.Features()});
+  if (s.widened() && !s.CopiesHeads())
+    saved.push_back({"attn.core", "q, k and v in fp32", 3 * s.CoreFeatures()});
+  if (!s.dropout) {
+    saved.insert(saved.end(), {{"attn.core", "output", s.CoreFeatures()},
+                               {"attn.core", "log-sum-exp", s.samples * s.heads * s.context * s.statistic}});
+    return saved;
+  }
+  if (s.CopiesHeads()) saved.push_back({"attn.core", "q, k and v by head", 3 * s.CoreFeatures()});
   saved.push_back({"attn.core", "scores that lie ahead", s.context * s.context});
-  saved.push_back({"attn.core", "probabilities", s.Scores() * s.element});
+  saved.push_back({"attn.core", "probabilities", s.Scores() * s.core});
   saved.push_back({"attn.core", "probabilities that were kept", s.Scores()});
-  saved.push_back({"attn.core", "probabilities after dropout", s.Scores() * s.element});
+  saved.push_back({"attn.core", "probabilities after dropout", s.Scores() * s.core});
   return saved;
 }
 
@@ -41,13 +45,15 @@ std::vector<SavedTensor> SavedByBlock(const ActivationShape& s, RecomputePlan::K
   std::vector<SavedTensor> saved = {{"ln_1", "input", s.Held()},
                                     {"ln_1", "mean and deviation of each row", statistics},
                                     {"attn.qkv", "input", s.Held()}};
-  if (selective || !s.CopiesHeads()) saved.push_back({"attn.core", "q, k and v", 3 * s.Features()});
+  if (selective || !(s.CopiesHeads() || s.widened()))
+    saved.push_back({"attn.core", "q, k and v", 3 * s.Features()});
   if (!selective) {
     for (SavedTensor& tensor : SavedByAttention(s)) saved.push_back(std::move(tensor));
   }
   // The flash kernel's output is attn.out's input; behind an exchange, or heads that were apart, it is a
   // copy.
-  if (selective || s.dropout || s.sequence > 1) saved.push_back({"attn.out", "input", s.Features()});
+  if (selective || s.dropout || s.sequence > 1 || s.widened())
+    saved.push_back({"attn.out", "input", s.Features()});
   if (s.dropout) saved.push_back({"attn.dropout", "elements that were kept", s.HeldRows() * s.hidden});
   saved.push_back({"ln_2", "input", s.Held()});
   saved.push_back({"ln_2", "mean and deviation of each row", statistics});

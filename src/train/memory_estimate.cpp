@@ -45,7 +45,7 @@ class StagePlay {
         queue_(config.zero.prefetch_bytes, MostAhead(config.zero)),
         layers_(ledger_,
                 ShapeOf(config.model, config.train.micro_batch, config.parallel.tensor,
-                        config.parallel.sequence, config.parallel.tensor_sequence, SizeOf(precision_.values)),
+                        config.parallel.sequence, config.parallel.tensor_sequence, precision_.values),
                 ProductRoute::Of(precision_.values, precision_.gradients), config.parallel.tensor_sequence),
         stage_(config.model, ShareOf(config, vocab, stage),
                PlanStage(config.model, ShareOf(config, vocab, stage), vocab, config.parallel.tensor,

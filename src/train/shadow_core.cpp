@@ -13,38 +13,41 @@ constexpr int64_t kLogitsBytes = int64_t{32} << 20;
 
 }  // namespace
 
-ShadowStage::Held ShadowStage::AttentionForward(const Held&, bool keep, std::vector<Held>& saved) {
+ShadowStage::Held ShadowStage::AttentionForward(bool keep, std::vector<Held>& saved) {
   const ActivationShape& s = l_.shape();
+  const Held wide = s.widened() ? l_.New(3 * s.CoreFeatures()) : nullptr;
+  Held out;
   if (!s.dropout) {
-    Held out = l_.New(s.Features());
-    Held sums = l_.New(s.samples * s.heads * s.context * s.statistic);
-    if (keep) saved = {out, std::move(sums)};
-    return out;
+    out = l_.New(s.CoreFeatures());
+    const Held sums = l_.New(s.samples * s.heads * s.context * s.statistic);
+    if (keep) saved = {wide, out, sums};
+  } else {
+    const int64_t scores = s.Scores() * s.core;
+    const Held heads = l_.New(s.CopiesHeads() ? 2 * s.CoreFeatures() : 0);
+    const Held ahead = l_.New(s.context * s.context);
+    Held masked;
+    {
+      const Held product = l_.New(scores);
+      const Held scaled = l_.New(scores);
+      masked = l_.New(scores);
+    }
+    const Held probabilities = l_.New(scores);
+    const Held dropped = l_.New(scores);
+    const Held kept = l_.New(s.Scores());
+    const Held values = l_.New(s.CopiesHeads() ? s.CoreFeatures() : 0);
+    if (keep) saved = {s.CopiesHeads() ? nullptr : wide, heads, ahead, probabilities, kept, dropped, values};
+    out = l_.New(s.CoreFeatures());
   }
-  const int64_t scores = s.Scores() * s.element;
-  Held heads = l_.New(s.CopiesHeads() ? 2 * s.Features() : 0);
-  Held ahead = l_.New(s.context * s.context);
-  Held masked;
-  {
-    const Held product = l_.New(scores);
-    const Held scaled = l_.New(scores);
-    masked = l_.New(scores);
-  }
-  Held probabilities = l_.New(scores);
-  Held dropped = l_.New(scores);
-  Held kept = l_.New(s.Scores());
-  Held values = l_.New(s.CopiesHeads() ? s.Features() : 0);
-  if (keep) saved = {heads, ahead, probabilities, kept, dropped, values};
-  return l_.New(s.Features());
+  return s.widened() ? l_.New(s.Features()) : out;
 }
 
 ShadowStage::Held ShadowStage::AttentionBackward(SavedBlock& saved, Held dy, bool again) {
   const ActivationShape& s = l_.shape();
-  const int64_t features = s.Features(), scores = s.Scores() * s.element;
-  Held qkv = saved.qkv, output;
+  const int64_t features = s.CoreFeatures(), scores = s.Scores() * s.core;
+  Held qkv = std::move(saved.qkv), output;
   std::vector<Held> kept = std::move(saved.core);
-  if (again) output = AttentionForward(qkv, /*keep=*/true, kept);
-  saved.qkv = nullptr;
+  if (again) output = AttentionForward(/*keep=*/true, kept);
+  if (s.widened()) dy = l_.New(features);
   std::vector<Held> gradients;  // of q, k and v
   if (!s.dropout) {
     for (int i = 0; i < 3; ++i) gradients.push_back(l_.New(features));
@@ -52,30 +55,30 @@ ShadowStage::Held ShadowStage::AttentionBackward(SavedBlock& saved, Held dy, boo
     Held d = l_.New(scores);
     if (s.CopiesHeads()) l_.ledger().Pass(features);
     gradients.push_back(l_.New(features));
-    kept[4] = kept[5] = nullptr;  // the probabilities after dropout, the values
+    kept[5] = kept[6] = nullptr;  // the probabilities after dropout, the values
     d = l_.New(scores);
-    kept[3] = nullptr;
+    kept[4] = nullptr;
     d = l_.New(scores);  // softmax
-    kept[2] = nullptr;
+    kept[3] = nullptr;
     d = l_.New(scores);  // what lies ahead
-    kept[1] = nullptr;
+    kept[2] = nullptr;
     d = l_.New(scores);  // scale
     gradients.push_back(l_.New(features));
     gradients.push_back(l_.New(features));
   }
   kept.clear();
   dy = nullptr;
-  const Held leaf = again ? qkv : nullptr;  // the leaf of the graph that was made again
+  const Held leaf = again ? qkv : nullptr;  // of the graph that was made again
   qkv = nullptr;
   // Each of q, k and v becomes a gradient of all three, and these are summed.
   Held sum = l_.New(3 * features);
-  gradients.pop_back();
-  l_.ledger().Pass(3 * features);
-  gradients.pop_back();
-  l_.ledger().Pass(3 * features);
-  gradients.pop_back();
+  for (int i = 0; i < 3; ++i) {
+    gradients.pop_back();
+    if (i < 2) l_.ledger().Pass(3 * features);
+  }
+  if (s.widened()) sum = l_.New(3 * s.Features());
   if (s.sequence > 1 && !again) return sum;
-  return l_.New(3 * features);  // in the order of the projection's output
+  return l_.New(3 * s.Features());  // in the order of the projection's output
 }
 
 void ShadowStage::Loss(Held x, Saved& saved) {

@@ -121,7 +121,7 @@ ShadowStage::Held ShadowStage::ForwardBlock(const Block& block, const Held& inpu
   s.input = input;
   s.statistics1 = l_.NormForward(block.norm1, &s.y1);
   s.qkv = l_.Exchange(l_.Column(block.qkv));
-  Held attended = AttentionForward(s.qkv, kind == RecomputePlan::Kind::kNone && keep, s.core);
+  Held attended = AttentionForward(kind == RecomputePlan::Kind::kNone && keep, s.core);
   if (l_.shape().sequence > 1) {
     s.attended = l_.Exchange(attended);
   } else {
@@ -129,7 +129,9 @@ ShadowStage::Held ShadowStage::ForwardBlock(const Block& block, const Held& inpu
   }
   attended = l_.Row(block.out);
   if (!keep) s.qkv = s.y1 = s.statistics1 = s.attended = nullptr;
-  if (keep && kind == RecomputePlan::Kind::kNone && l_.shape().CopiesHeads()) s.qkv = nullptr;
+  if (keep && kind == RecomputePlan::Kind::kNone && (l_.shape().CopiesHeads() || l_.shape().widened())) {
+    s.qkv = nullptr;
+  }
   const Held dropped = Dropped(attended, &s.mask1);
   s.x = l_.New(l_.shape().Held());
 

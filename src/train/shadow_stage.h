@@ -53,7 +53,7 @@ class ShadowStage {
                     SavedBlock& saved);
   Held BackwardBlock(const Block& block, SavedBlock saved, Held dy, RecomputePlan::Kind kind);
   // q, k and v -> [b, h', S, D].
-  Held AttentionForward(const Held& qkv, bool keep, std::vector<Held>& saved);
+  Held AttentionForward(bool keep, std::vector<Held>& saved);
   Held AttentionBackward(SavedBlock& saved, Held dy, bool again);
   Held Dropped(Held x, Held* mask);
   Held DroppedBackward(const Held& dy, Held mask);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ATen/core/Tensor.h"
 #include "orthant/model/model_config.h"
 #include "orthant/model/recompute_plan.h"
 
@@ -22,20 +23,23 @@ struct ActivationShape {
   int64_t heads = 0, head_dim = 0;     // in attention, on this rank
   int64_t tensor = 1, sequence = 1;    // degrees
   int64_t element = 4, statistic = 4;  // bytes: of an activation, of a row's mean (fp32 under 16 bits)
+  int64_t core = 4;                    // bytes of an activation in the attention core (fp32 under fp16)
   bool dropout = false;
 
   int64_t HeldRows() const { return samples * held; }
   int64_t Rows() const { return samples * tokens; }
-  int64_t Held() const { return HeldRows() * hidden * element; }          // bytes of [b, S', H]
-  int64_t Whole() const { return Rows() * hidden * element; }             // bytes of [b, S/sp, H]
-  int64_t Features() const { return Whole() / tensor; }                   // bytes of [b, S/sp, H/t]
+  int64_t Held() const { return HeldRows() * hidden * element; }  // bytes of [b, S', H]
+  int64_t Whole() const { return Rows() * hidden * element; }     // bytes of [b, S/sp, H]
+  int64_t Features() const { return Whole() / tensor; }           // bytes of [b, S/sp, H/t]
+  int64_t CoreFeatures() const { return Features() / element * core; }
+  bool widened() const { return core != element; }
   int64_t Scores() const { return samples * heads * context * context; }  // elements of [b, h', S, S]
   // q, k and v are copied for a batched product unless one sample or one head makes their strides fit.
   bool CopiesHeads() const { return dropout && samples > 1 && heads > 1; }
 };
 
 ActivationShape ShapeOf(const ModelConfig& config, int64_t micro_batch, int tensor, int sequence,
-                        bool tensor_sequence, int64_t element_size);
+                        bool tensor_sequence, at::ScalarType dtype);
 
 struct SavedTensor {
   std::string operation;  // that keeps it: "mlp.fc"

@@ -197,7 +197,7 @@ TEST(Memory, EachBlockKeepsWhatIsCounted) {
   };
   for (const Case& way : ways) {
     for (const char* recompute : {"none", "selective", "full"}) {
-      for (const char* dtype : {"fp32", "bf16"}) {
+      for (const char* dtype : {"fp32", "bf16", "fp16"}) {
         for (const int64_t samples : {1, 2}) {
           RunConfig c = Changed(way);
           c.memory.recompute = recompute;
@@ -209,7 +209,7 @@ TEST(Memory, EachBlockKeepsWhatIsCounted) {
           RunRanks(static_cast<int>(c.parallel.degrees().world()), [&](Communicator& world) {
             const int64_t kept = MeasureActivations(more, 300, world) - MeasureActivations(c, 300, world);
             const ActivationShape shape = ShapeOf(c.model, samples, c.parallel.tensor, c.parallel.sequence,
-                                                  c.parallel.tensor_sequence, StateSizesOf(c.train).value);
+                                                  c.parallel.tensor_sequence, PrecisionOf(c.train).values);
             EXPECT_EQ(kept, SumOf(SavedByBlock(shape, RecomputePlanOf(c.memory).kind)))
                 << way.name << ", recompute " << recompute << ", " << dtype << ", " << samples << " samples";
           });
