@@ -223,8 +223,8 @@ void Estimate() {
        [](RunConfig& c) { c.parallel.zero = 3, c.zero.prefetch_bytes = 0, c.memory.recompute = "full"; }},
   };
   absl::PrintF(
-      "| setting | model states, MiB | peak, MiB | host, MiB | predicted peak, MiB | difference | step |\n"
-      "|---|---|---|---|---|---|---|\n");
+      "| setting | model states, MiB | peak, MiB | host, MiB | predicted peak, MiB | difference |\n"
+      "|---|---|---|---|---|---|\n");
   for (const Way& way : ways) {
     RunConfig c = MemoryRun(/*layers=*/8, /*heads=*/8, /*hidden=*/256, /*context=*/256, /*vocab=*/512);
     c.parallel.data = 4;
