@@ -62,6 +62,7 @@ nlohmann::ordered_json ToJson(const VerifyResult& result, const VerifyOptions& o
                       {"steps", options.steps},
                       {"losses", result.losses},
                       {"tolerance", ToleranceFor(options.dtype).numbers},
+                      {"tolerance_first_gradients", ToleranceFor(options.dtype).first_gradients},
                       {"tolerance_gradients", ToleranceFor(options.dtype).gradients},
                       {"tolerance_values", ToleranceFor(options.dtype).values},
                       {"legal", result.legal}};
@@ -73,7 +74,10 @@ nlohmann::ordered_json ToJson(const VerifyResult& result, const VerifyOptions& o
         {"max_rel_diff", r.error.empty() ? nlohmann::ordered_json(r.max_rel_diff) : nullptr},
         {"worst", r.worst},
         {"max_rel_diff_by_kind",
-         {{"numbers", r.largest.numbers}, {"gradients", r.largest.gradients}, {"values", r.largest.values}}},
+         {{"numbers", r.largest.numbers},
+          {"first_gradients", r.largest.first_gradients},
+          {"gradients", r.largest.gradients},
+          {"values", r.largest.values}}},
         {"ok", r.ok()}};
     if (const auto extras = Extras(r.combination.layout); !extras.empty()) row["with"] = extras;
     if (!r.combination.variant.empty()) row["variant"] = r.combination.variant;
@@ -93,8 +97,9 @@ std::string ExtrasText(const Layout& layout) {
 std::string ToleranceText(const std::string& dtype) {
   const Tolerance t = ToleranceFor(dtype);
   if (t.numbers == t.values) return absl::StrFormat("tolerance %.0e", t.numbers);
-  return absl::StrFormat("tolerances in %s: loss and norm %.1e, gradients %.1e, values %.1e", dtype,
-                         t.numbers, t.gradients, t.values);
+  return absl::StrFormat(
+      "tolerances in %s: loss and norm %.0e, gradients of step 1 %.0e, later %.0e, values %.0e", dtype,
+      t.numbers, t.first_gradients, t.gradients, t.values);
 }
 
 std::string ToText(const VerifyResult& result, const VerifyOptions& options) {

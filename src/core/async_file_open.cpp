@@ -75,7 +75,7 @@ absl::Status DiskError(const std::string& what, int error) {
 
 absl::StatusOr<std::shared_ptr<OpenFile>> OpenFile::Create(const std::string& path, int64_t size) {
   // A leftover is removed, not shortened: a run that still has it open keeps what it has.
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != EROFS) {
     return DiskError(absl::StrCat(path, ": is there and cannot be replaced"), errno);
   }
   const int plain = Open(path, O_CREAT | O_EXCL);

@@ -13,19 +13,34 @@ namespace orthant {
 namespace {
 
 const at::Tensor& TensorOf(const Parameter& parameter, What what) {
-  return what == What::kGradient ? parameter.grad() : parameter.value();
+  return what == What::kValue ? parameter.value() : parameter.grad();
 }
 
 double LargestMagnitude(const at::Tensor& tensor) {
   return tensor.numel() == 0 ? 0.0 : tensor.abs().max().item<double>();
 }
 
+// Where all of these gradients are at least this share of the largest of their tensor.
+LogicalTensors Settled(const std::vector<LogicalTensors>& gradients, double share) {
+  LogicalTensors settled;
+  for (const LogicalTensors& step : gradients) {
+    for (const auto& [name, gradient] : step) {
+      const at::Tensor clear = gradient.abs().ge(share * LargestMagnitude(gradient));
+      at::Tensor& all = settled[name];
+      all = all.defined() ? all.logical_and(clear) : clear;
+    }
+  }
+  return settled;
+}
+
 }  // namespace
 
 Tolerance ToleranceFor(const std::string& dtype) {
-  if (dtype == "fp64") return {1e-9, 1e-9, 1e-9};
-  if (dtype == "fp32") return {1e-5, 1e-3, 1e-2};
-  return {2e-2, 2.5e-1, 2.5e-1};
+  if (dtype == "fp64") return {};
+  if (dtype == "fp32") {
+    return {.numbers = 1e-6, .first_gradients = 3e-6, .gradients = 5e-4, .values = 2e-4, .settled = 5e-4};
+  }
+  return {.numbers = 5e-3, .first_gradients = 0.05, .gradients = 0.2, .values = 0.08, .settled = 0.2};
 }
 
 LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what) {
@@ -44,11 +59,11 @@ LogicalTensors CopyTensors(const std::vector<ShardedUnit*>& units, What what) {
   return tensors;
 }
 
-void Differences::Add(const std::string& name, double difference, double tolerance, double* largest) {
+void Differences::Add(const std::string& name, double difference, double Tolerance::*kind) {
   // A difference that is no number is the worst there is.
   if (!std::isfinite(difference)) difference = std::numeric_limits<double>::infinity();
-  *largest = std::max(*largest, difference);
-  if (difference > tolerance && first_name_.empty()) {
+  largest_.*kind = std::max(largest_.*kind, difference);
+  if (difference > tolerance_.*kind && first_name_.empty()) {
     first_name_ = name;
     first_ = difference;
   }
@@ -59,37 +74,47 @@ void Differences::Add(const std::string& name, double difference, double toleran
 }
 
 void Differences::AddNumber(const std::string& name, double value, double reference) {
-  Add(name, value == reference ? 0.0 : std::abs(value - reference) / std::abs(reference), tolerance_.numbers,
-      &largest_.numbers);
+  Add(name, value == reference ? 0.0 : std::abs(value - reference) / std::abs(reference),
+      &Tolerance::numbers);
 }
 
 void Differences::AddTensors(const std::vector<ShardedUnit*>& units, What what,
-                             const LogicalTensors& reference) {
-  const char* kind = what == What::kGradient ? "gradient of " : "value of ";
+                             const LogicalTensors& reference, const LogicalTensors& counting) {
+  double Tolerance::*const kind = what == What::kValue           ? &Tolerance::values
+                                  : what == What::kFirstGradient ? &Tolerance::first_gradients
+                                                                 : &Tolerance::gradients;
+  const char* const word = what == What::kValue ? "value of " : "gradient of ";
   for (const ShardedUnit* unit : units) {
     for (const auto& parameter : unit->parameters()) {
       const ParameterSpec& spec = parameter->spec();
       const at::Tensor share = TensorOf(*parameter, what).view({-1});
-      const at::Tensor logical = reference.at(spec.name);
-      // What the reference puts at each of this rank's elements; padding is zero.
-      const at::Tensor expected = at::zeros_like(share, logical.scalar_type());
+      const at::Tensor logical = reference.at(spec.name).view({-1});
+      const at::Tensor padding = share.clone();
+      double largest = 0.0;
       for (const LogicalRun& run : LogicalRuns(spec)) {
-        expected.narrow(0, run.local, run.length)
-            .copy_(logical.view({-1}).narrow(0, run.logical, run.length));
+        padding.narrow(0, run.local, run.length).zero_();
+        at::Tensor off = share.narrow(0, run.local, run.length).to(logical.scalar_type()) -
+                         logical.narrow(0, run.logical, run.length);
+        if (!counting.empty()) {  // what is no number stays none
+          off.mul_(counting.at(spec.name).view({-1}).narrow(0, run.logical, run.length));
+        }
+        const double magnitude = LargestMagnitude(off);
+        largest =
+            std::max(largest, std::isfinite(magnitude) ? magnitude : std::numeric_limits<double>::infinity());
       }
-      const double off = LargestMagnitude(share.to(expected.scalar_type()) - expected);
-      const bool gradient = what == What::kGradient;
-      Add(absl::StrCat(kind, spec.name), off == 0.0 ? 0.0 : off / LargestMagnitude(logical),
-          gradient ? tolerance_.gradients : tolerance_.values,
-          gradient ? &largest_.gradients : &largest_.values);
+      Add(absl::StrCat(word, spec.name), largest == 0.0 ? 0.0 : largest / LargestMagnitude(logical), kind);
+      if (LargestMagnitude(padding) != 0.0) {
+        Add(absl::StrCat("padding of ", spec.name), std::numeric_limits<double>::infinity(), kind);
+      }
     }
   }
 }
 
 void Differences::Merge(const Differences& other) {
-  largest_.numbers = std::max(largest_.numbers, other.largest_.numbers);
-  largest_.gradients = std::max(largest_.gradients, other.largest_.gradients);
-  largest_.values = std::max(largest_.values, other.largest_.values);
+  for (double Tolerance::*kind :
+       {&Tolerance::numbers, &Tolerance::first_gradients, &Tolerance::gradients, &Tolerance::values}) {
+    largest_.*kind = std::max(largest_.*kind, other.largest_.*kind);
+  }
   if (!other.worst_name_.empty() && (worst_name_.empty() || other.worst_ > worst_)) {
     worst_ = other.worst_;
     worst_name_ = other.worst_name_;
@@ -113,6 +138,8 @@ Reference RunReference(const PreparedRun& run, int64_t steps) {
     }
     reference.values = CopyTensors(engine.model().units(), What::kValue);
   });
+  const double settled = ToleranceFor(run.config.train.dtype).settled;
+  if (settled > 0.0) reference.settled = Settled(reference.gradients, settled);
   return reference;
 }
 
@@ -125,9 +152,10 @@ Differences CompareRank(const PreparedRun& run, const Reference& reference, Comm
     differences.AddNumber("loss", step.loss, reference.losses[i]);
     differences.AddNumber("grad_norm", step.grad_norm, reference.norms[i]);
     for (ShardedUnit* unit : engine.model().units()) unit->GatherGradients();
-    differences.AddTensors(engine.model().units(), What::kGradient, reference.gradients[i]);
+    differences.AddTensors(engine.model().units(), i == 0 ? What::kFirstGradient : What::kGradient,
+                           reference.gradients[i]);
   }
-  differences.AddTensors(engine.model().units(), What::kValue, reference.values);
+  differences.AddTensors(engine.model().units(), What::kValue, reference.values, reference.settled);
   return differences;
 }
 

@@ -89,7 +89,9 @@ absl::StatusOr<VerifyResult> Verify(const LoadVariant& load, const VerifyOptions
     if (config->zero.offload.path.empty()) config->zero.offload.path = scratch.path();
     const std::vector<Layout> all = LegalLayouts(*config, options.max_ranks);
     verified.legal += static_cast<int64_t>(all.size());
-    variants.push_back({texts[v], *config, Sample(all, options.meshes, options.seed)});
+    // Each variant draws others, so that more are seen.
+    const int64_t seed = options.seed == 0 ? 0 : options.seed + static_cast<int64_t>(v);
+    variants.push_back({texts[v], *config, Sample(all, options.meshes, seed)});
     total += static_cast<int64_t>(variants.back().layouts.size());
   }
   if (total == 0) {

@@ -9,7 +9,7 @@ import sys
 
 # Depend on the machine and the moment.
 TIMES = {"dt", "dtf", "dtb", "dto", "sps", "sps_per_rank", "tps", "tps_per_rank", "mfu", "tflops_per_rank",
-         "mem_peak_bytes"}
+         "mem_peak_bytes", "mem_host_peak_bytes", "mem_bytes"}
 EXACT = ("step", "tokens", "lr")
 CLOSE = ("loss", "grad_norm", "val_loss", "train_loss")
 

@@ -93,6 +93,8 @@ compare() {
 compare 4 dt parallel.data=2 parallel.tensor=2 parallel.zero=1
 compare 4 ps parallel.pipeline=2 parallel.sequence=2
 compare 8 dtp parallel.data=2 parallel.tensor=2 parallel.pipeline=2 parallel.tensor_sequence=true parallel.zero=1
+compare 4 zero3 parallel.data=2 parallel.tensor=2 parallel.zero=3 zero.offload.optimizer=nvme memory.recompute=full
+check "ZeRO 3: threads and processes give the same bits" same zero3-threads zero3-mpi
 check "8 processes again" under_mpirun 8 dtp-mpi2 parallel.data=2 parallel.tensor=2 parallel.pipeline=2 \
   parallel.tensor_sequence=true parallel.zero=1
 check "the same command gives the same bits" same dtp-mpi dtp-mpi2

@@ -17,7 +17,7 @@ import json, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]
 assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6], lines
 documented = {"step", "loss", "grad_norm", "lr", "tokens", "dt", "dtf", "dtb", "dto", "sps", "sps_per_rank", "tps",
-              "tps_per_rank", "mfu", "tflops_per_rank", "mem_peak_bytes", "comm_bytes"}
+              "tps_per_rank", "mfu", "tflops_per_rank", "mem_peak_bytes", "mem_host_peak_bytes", "mem_bytes", "comm_bytes"}
 for line in lines:
     evaluated = {"val_loss", "train_loss"} if line["step"] in (3, 6) else set()
     assert set(line) == documented | evaluated, line

@@ -28,6 +28,36 @@ assert max(row["ranks"] for row in combinations) == 16, "the largest mesh is amo
 END
 }
 
+# Forty of all legal combinations, drawn by a fixed seed, with everything of ZeRO, offload and recompute among them.
+drawn_sample_agrees() {
+  timeout 300 "$binary" verify "$run_file" --meshes 20 --seed 41 --steps 2 --format json >"$work/verify.json" \
+    2>"$work/verify.err" || { tail -n 40 "$work/verify.json" "$work/verify.err" && return 1; }
+  python3 - "$work/verify.json" <<'END'
+import json, sys
+result = json.load(open(sys.argv[1]))
+combinations = result["combinations"]
+assert len(combinations) == 40 and result["reference"]["legal"] >= 1000, (len(combinations), result["reference"])
+assert all(row["ok"] is True and row["max_rel_diff"] <= 1e-9 for row in combinations), combinations
+for kind in ("numbers", "first_gradients", "gradients", "values"):
+    assert all(0 <= row["max_rel_diff_by_kind"][kind] <= row["max_rel_diff"] for row in combinations), kind
+assert {row["parallel"]["zero"] for row in combinations} == {0, 1, 2, 3}
+extras = " ".join(" ".join(row.get("with", [])) for row in combinations)
+for wanted in ("memory.recompute=full", "memory.recompute=selective", "zero.offload.optimizer=host",
+               "zero.offload.optimizer=nvme", "zero.offload.parameters=host", "zero.offload.parameters=nvme",
+               "zero.shard_ranks=", "zero.tile_bytes=", "zero.bucket_bytes=", "zero.prefetch_bytes=0",
+               "zero.release_after_forward=false"):
+    assert wanted in extras, f"no {wanted} among {extras}"
+END
+}
+
+# dtype_holds DTYPE: to the bounds of docs/verify.md, which stand in the output.
+dtype_holds() {
+  timeout 300 "$binary" verify "$run_file" --meshes 4 --seed 3 --dtype "$1" >"$work/verify.txt" 2>"$work/verify.err" ||
+    { cat "$work/verify.txt" "$work/verify.err" && return 1; }
+  grep -q " 0 failed; worst difference .*(tolerances in $1: loss and norm " "$work/verify.txt" ||
+    { cat "$work/verify.txt" && return 1; }
+}
+
 text_is_a_table() {
   timeout 300 "$binary" verify "$run_file" --max-ranks 2 --meshes 2 --steps 1 >"$work/verify.txt" 2>"$work/verify.err" ||
     { cat "$work/verify.txt" "$work/verify.err" && return 1; }
@@ -51,6 +81,9 @@ refuses() {
 }
 
 check "--format json" json_is_as_documented
+check "forty drawn combinations" drawn_sample_agrees
+check "fp32" dtype_holds fp32
+check "bf16" dtype_holds bf16
 check "text" text_is_a_table
 check "no number of meshes" refuses "neither 'all' nor a number" "$run_file" --meshes some
 check "an order that names no mesh" refuses 'parallel.order is' "$run_file" 'parallel.order=[data]' --max-ranks 2

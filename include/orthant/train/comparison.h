@@ -14,14 +14,20 @@ namespace orthant {
 // Relative differences by what they are differences of: of tolerances, the largest that count as agreement
 // (justified in docs/verify.md).
 struct Tolerance {
-  double numbers = 1e-9;  // loss, gradient norm
-  double gradients = 1e-9;
-  double values = 1e-9;  // after the last step
+  double numbers = 1e-9;          // loss, gradient norm
+  double first_gradients = 1e-9;  // of step 1: no update has come before
+  double gradients = 1e-9;        // of later steps
+  double values = 1e-9;           // after the last step
+  // Values count where the reference's gradient was, at every step, at least this share of the largest of its
+  // tensor. AdamW moves a value by the sign of its gradient, nearly: that of a gradient which is rounding
+  // alone is arbitrary.
+  double settled = 0.0;
 };
+inline constexpr Tolerance kNoDifference = {0.0, 0.0, 0.0, 0.0, 0.0};
 // Of a run in fp64, fp32, bf16 or fp16.
 Tolerance ToleranceFor(const std::string& dtype);
 
-enum class What { kGradient, kValue };
+enum class What { kFirstGradient, kGradient, kValue };
 
 // Whole logical tensors by name.
 using LogicalTensors = std::map<std::string, at::Tensor>;
@@ -31,6 +37,7 @@ struct Reference {
   std::vector<double> losses, norms;
   std::vector<LogicalTensors> gradients;
   LogicalTensors values;
+  LogicalTensors settled;  // which values count, bool; empty: all
 };
 
 // The logical tensors of all gradients or values, of which this rank's shares are filled in; on one rank all
@@ -42,9 +49,10 @@ class Differences {
  public:
   explicit Differences(const Tolerance& tolerance) : tolerance_(tolerance) {}
   void AddNumber(const std::string& name, double value, double reference);
-  // This rank's shares against their slices of the reference; padding must be zero. Computed in the
-  // reference's type.
-  void AddTensors(const std::vector<ShardedUnit*>& units, What what, const LogicalTensors& reference);
+  // This rank's shares against their slices of the reference, where `counting` is true (empty: everywhere);
+  // padding must be zero. Computed in the reference's type.
+  void AddTensors(const std::vector<ShardedUnit*>& units, What what, const LogicalTensors& reference,
+                  const LogicalTensors& counting = {});
   // Keeps the worst of both, and the first.
   void Merge(const Differences& other);
 
@@ -58,9 +66,10 @@ class Differences {
   double first() const { return first_; }
 
  private:
-  void Add(const std::string& name, double difference, double tolerance, double* largest);
+  // `kind`: a member of Tolerance.
+  void Add(const std::string& name, double difference, double Tolerance::*kind);
 
-  Tolerance tolerance_, largest_ = {0.0, 0.0, 0.0};
+  Tolerance tolerance_, largest_ = kNoDifference;
   double worst_ = 0.0, first_ = 0.0;
   std::string worst_name_, first_name_;
 };

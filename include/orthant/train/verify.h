@@ -17,8 +17,9 @@ namespace orthant {
 struct VerifyOptions {
   int64_t max_ranks = 16;
   int64_t steps = 3;
-  int64_t meshes = 0;          // 0: every legal combination; else this many of each variant
-  int64_t seed = 0;            // 0: these are spread evenly over all; else they are drawn by it
+  int64_t meshes = 0;  // 0: every legal combination; else this many of each variant
+  // 0: these are spread evenly over all; else they are drawn by it, others for each variant.
+  int64_t seed = 0;
   std::string dtype = "fp64";  // fp32 and bf16 are held to their own bounds
 };
 
@@ -31,7 +32,7 @@ struct Combination {
 struct CombinationResult {
   Combination combination;
   double max_rel_diff = 0.0;
-  Tolerance largest = {0.0, 0.0, 0.0};  // difference of each kind
+  Tolerance largest = kNoDifference;  // of each kind
   std::string worst;  // "loss", "grad_norm", "gradient of <logical tensor>" or "value of <logical tensor>"
   std::string first;  // the first in forward order that is beyond the tolerance; "" when all agree
   double first_diff = 0.0;
