@@ -170,9 +170,10 @@ at::Tensor Gpt2Stage::Logits(const at::Tensor& x, int64_t position) {
   const at::NoGradGuard no_grad;
   const int64_t local = position - context_.FirstToken(config_.context);
   const bool here = local >= 0 && local < x.size(1);
-  // The one rank that holds the token hands it to the others of its sequence and tensor groups.
-  const at::Tensor row = here ? ApplyNorm(x.select(1, local), final_norm_).contiguous()
-                              : at::zeros({x.size(0), x.size(2)}, x.options());
+  // The one rank that holds the token hands it to the others of its sequence and tensor groups. All of them
+  // read the norm: under ZeRO 3 that is a collective.
+  const at::Tensor row = ApplyNorm(x.select(1, here ? local : 0), final_norm_).contiguous();
+  if (!here) row.zero_();
   context_.sequence->AllReduce(row, ReduceOp::kSum, "logits.row");
   if (context_.tensor.sequence) context_.tensor.group->AllReduce(row, ReduceOp::kSum, "logits.row");
   return VocabularyLogits(row, *projection_, context_.tensor);

@@ -105,7 +105,9 @@ check "single precision again" train float2 train.dtype=fp32 parallel.data=2 par
 check "the same bits in single precision" same float float2
 check "single precision keeps to rounding" close one float 1e-4
 
-meshes=("parallel.data=4 parallel.zero=1" "parallel.tensor=4" "parallel.tensor=2 parallel.tensor_sequence=true"
+meshes=("parallel.data=4 parallel.zero=1" "parallel.data=2 parallel.zero=2 parallel.pipeline=3"
+  "parallel.data=2 parallel.sequence=2 parallel.zero=3" "parallel.sequence=2 parallel.pipeline=2 parallel.zero=3"
+  "parallel.sequence=2 parallel.tensor=2 parallel.tensor_sequence=true parallel.zero=3" "parallel.tensor=4" "parallel.tensor=2 parallel.tensor_sequence=true"
   "parallel.pipeline=3 parallel.schedule=gpipe" "parallel.pipeline=2 parallel.stages=[1,2]" "parallel.sequence=4"
   "parallel.data=2 parallel.tensor=2 parallel.pipeline=2 parallel.sequence=2 parallel.tensor_sequence=true")
 for i in "${!meshes[@]}"; do

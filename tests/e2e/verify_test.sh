@@ -30,7 +30,7 @@ END
 
 # Forty of all legal combinations, drawn by a fixed seed, with everything of ZeRO, offload and recompute among them.
 drawn_sample_agrees() {
-  timeout 300 "$binary" verify "$run_file" --meshes 20 --seed 41 --steps 2 --format json >"$work/verify.json" \
+  timeout 300 "$binary" verify "$run_file" --meshes 20 --seed 1 --steps 2 --format json >"$work/verify.json" \
     2>"$work/verify.err" || { tail -n 40 "$work/verify.json" "$work/verify.err" && return 1; }
   python3 - "$work/verify.json" <<'END'
 import json, sys
