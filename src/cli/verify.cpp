@@ -98,7 +98,7 @@ std::string ToleranceText(const std::string& dtype) {
   const Tolerance t = ToleranceFor(dtype);
   if (t.numbers == t.values) return absl::StrFormat("tolerance %.0e", t.numbers);
   return absl::StrFormat(
-      "tolerances in %s: loss and norm %.0e, gradients of step 1 %.0e, later %.0e, values %.0e", dtype,
+      "tolerances in %s: loss and norm %g, gradients of step 1 %g, later %g, values %g", dtype,
       t.numbers, t.first_gradients, t.gradients, t.values);
 }
 
