@@ -21,10 +21,10 @@ namespace fs = std::filesystem;
 
 // Its parent must be there: a path that is wrong shall not fill the disk that it happens to name.
 absl::Status MakeFolder(const std::string& path) {
-  if (IsFolder(path)) return absl::OkStatus();
-  if (FileExists(path)) {
-    return EnvironmentError(absl::StrCat(path, ": is a file, not a folder; name another"));
-  }
+  if (::mkdir(path.c_str(), 0700) == 0) return absl::OkStatus();
+  const int error = errno;
+  if (IsFolder(path)) return absl::OkStatus();  // there before, or other ranks have made it in this moment
+  if (error == EEXIST) return EnvironmentError(absl::StrCat(path, ": is a file, not a folder; name another"));
   fs::path parent = fs::path(path);
   if (!parent.has_filename()) parent = parent.parent_path();  // "folder/"
   parent = parent.parent_path();
@@ -32,9 +32,7 @@ absl::Status MakeFolder(const std::string& path) {
     return EnvironmentError(absl::StrCat(path, ": cannot be made: ", parent.string(),
                                          " is no folder; make it first, or name another"));
   }
-  // Other ranks may make it at the same time.
-  if (::mkdir(path.c_str(), 0700) == 0 || (errno == EEXIST && IsFolder(path))) return absl::OkStatus();
-  return EnvironmentError(absl::StrCat(path, ": cannot be made: ", std::generic_category().message(errno),
+  return EnvironmentError(absl::StrCat(path, ": cannot be made: ", std::generic_category().message(error),
                                        "; name a folder that this user may write to"));
 }
 

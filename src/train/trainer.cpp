@@ -1,6 +1,7 @@
 #include "orthant/train/trainer.h"
 
 #include <cmath>
+#include <optional>
 
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
@@ -137,7 +138,8 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
   return launcher.Run(
       config.comm, run->mesh.world(), config.train.threads_per_rank,
       [&](Communicator& world, const RankEnvironment& environment) -> absl::Status {
-        const PeakRate peak = PeakOfRank(config.log.peak_tflops, environment, world);  // no part of the account
+        const PeakRate peak =
+            PeakOfRank(config.log.peak_tflops, environment, world);  // no part of the account
         const BindMemory memory(MemoryAccount::Create(config.memory.limit));
         std::unique_ptr<Reporter> reporter;
         if (world.rank() == 0) {
@@ -159,8 +161,10 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
           reporter = *std::move(made);
           reporter->Begin(run->mesh.world() > 1 ? run->mesh.Map(environment.ranks_on_host) : "");
         }
+        std::optional<Trainer> trainer;  // until what it holds has been told
         try {
-          if (absl::Status trained = Trainer(*run, world, reporter.get()).Run(); !trained.ok()) return trained;
+          trainer.emplace(*run, world, reporter.get());
+          if (absl::Status trained = trainer->Run(); !trained.ok()) return trained;
         } catch (const OutOfMemory& error) {
           return OutOfMemoryStatus(error, config, run->vocab);
         }
