@@ -21,6 +21,7 @@ namespace orthant {
 namespace {
 
 constexpr unsigned kEntries = 128;  // two buffers' pieces; more wait here
+constexpr int64_t kPatienceNanoseconds = 20'000'000;
 
 class UringEngine final : public TransferEngine {
  public:
@@ -97,17 +98,32 @@ class UringEngine final : public TransferEngine {
     return true;
   }
 
-  // Takes one completion; false when there is none (or, waiting, a signal came first).
+  // The kernel hands what would block to worker threads of its own. Under load a worker was seen not to be
+  // made (Linux 6.18): the work lay there until the next request came. So when nothing comes, one does: an
+  // empty one, for the workers.
+  void Nudge() {
+    io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+    if (entry == nullptr) return;
+    ::io_uring_prep_nop(entry);
+    ::io_uring_sqe_set_data(entry, nullptr);
+    entry->flags |= IOSQE_ASYNC;
+    Submit();
+  }
+
+  // Takes one completion; false when there is none (or, waiting, a signal or the time limit came first).
   bool Reap(bool wait) {
     io_uring_cqe* entry = nullptr;
-    const int result = wait ? ::io_uring_wait_cqe(&ring_, &entry) : ::io_uring_peek_cqe(&ring_, &entry);
-    if (result == -EAGAIN || result == -EINTR) return false;
+    __kernel_timespec limit{.tv_sec = 0, .tv_nsec = kPatienceNanoseconds};
+    const int result =
+        wait ? ::io_uring_wait_cqe_timeout(&ring_, &entry, &limit) : ::io_uring_peek_cqe(&ring_, &entry);
+    if (result == -ETIME) Nudge();
+    if (result == -EAGAIN || result == -EINTR || result == -ETIME) return false;
     if (result < 0) throw std::system_error(-result, std::generic_category(), "io_uring_wait_cqe");
-    Piece& piece = *static_cast<Piece*>(::io_uring_cqe_get_data(entry));
+    auto* piece = static_cast<Piece*>(::io_uring_cqe_get_data(entry));
     const int moved = entry->res;
     ::io_uring_cqe_seen(&ring_, entry);
     --flying_;
-    Take(piece, moved);
+    if (piece != nullptr) Take(*piece, moved);
     return true;
   }
 

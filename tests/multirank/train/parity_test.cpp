@@ -2,7 +2,6 @@
 // parameter - in fp64, on whatever backend this program was built for.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "absl/strings/str_join.h"
