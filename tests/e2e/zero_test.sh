@@ -51,6 +51,13 @@ offload_is_empty() {
   [[ -z "$(ls -A "$work/runs/$1/offload")" ]] || { ls -la "$work/runs/$1/offload" && return 1; }
 }
 
+# deep NAME KEY=VALUE...: trains configs/deep.yaml, whose model states are 144.4 MiB.
+deep() {
+  local name=$1
+  shift
+  timeout 120 "$binary" train "$here/../../configs/deep.yaml" run.dir="$work/runs/$name" "$@"
+}
+
 # same_curve NAME NAME: to the bit, whatever was sent for it.
 same_curve() {
   python3 - "$work/runs/$1/metrics.jsonl" "$work/runs/$2/metrics.jsonl" <<'END'
@@ -167,6 +174,10 @@ check "fp16 from a scale that is too large" train skipping train.dtype=fp16 trai
 check "skipped steps are told, and the run goes on" skipped_steps_are_reported
 check "fp16 that finds no scale stops" refused 6 'the first that is not finite is the gradient of .* on rank 0, microbatch 0' \
   train.dtype=fp16 train.loss_scale.initial=1e30 train.loss_scale.smallest=1e30 train.loss_scale.hysteresis=1
+
+check "model states of four times the limit" deep quarter memory.limit=36MiB
+check "of ten times the limit, with files" deep tenth memory.limit=14MiB "${files[@]}"
+check "to the same bits" same_curve quarter tenth
 
 check "log.memory=detail" train detail "${three[@]}" "${files[@]}" log.memory=detail
 check "the table by phase" phases_are_shown
