@@ -97,9 +97,8 @@ std::string ExtrasText(const Layout& layout) {
 std::string ToleranceText(const std::string& dtype) {
   const Tolerance t = ToleranceFor(dtype);
   if (t.numbers == t.values) return absl::StrFormat("tolerance %.0e", t.numbers);
-  return absl::StrFormat(
-      "tolerances in %s: loss and norm %g, gradients of step 1 %g, later %g, values %g", dtype,
-      t.numbers, t.first_gradients, t.gradients, t.values);
+  return absl::StrFormat("tolerances in %s: loss and norm %g, gradients of step 1 %g, later %g, values %g",
+                         dtype, t.numbers, t.first_gradients, t.gradients, t.values);
 }
 
 std::string ToText(const VerifyResult& result, const VerifyOptions& options) {

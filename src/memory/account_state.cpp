@@ -117,8 +117,9 @@ std::vector<MemoryHolder> MemoryAccount::State::LargestHolders(int count) const 
         auto& [holder, places] = operations[{block.tag, what}];
         places.emplace(from.layer, from.microbatch);
         holder.tag = block.tag;
-        holder.operation =
-            places.size() == 1 ? OperationText(from) : absl::StrCat(std::string(what), ", ", places.size(), " places");
+        holder.operation = places.size() == 1
+                               ? OperationText(from)
+                               : absl::StrCat(std::string(what), ", ", places.size(), " places");
         ++holder.blocks;
         holder.bytes += block.bytes;
       }

@@ -125,7 +125,7 @@ cut_files_end_the_run() {
   cutter=$!
   train cut "${three[@]}" "${files[@]}" zero.offload.buffers=2 train.steps=100000 evaluate.batches=0 log.every=100000 \
     >"$work/cut.txt" || code=$?
-  kill "$cutter" && wait "$cutter" 2>/dev/null || true
+  if kill "$cutter"; then wait "$cutter" 2>/dev/null || true; fi
   if [[ "$code" != 5 || "$(grep -c '^error: ' "$work/cut.err")" != 1 ]] ||
     ! grep -q 'offload/.*\.bin: .*is lost and the run cannot continue' "$work/cut.err"; then
     echo "exit code $code" && cat "$work/cut.err" && return 1
