@@ -36,7 +36,7 @@ const std::vector<std::pair<std::string, Names>>& RoomTable() {
       {"data", {"mesh"}},
       {"checkpoint", {"data_parallel", "model"}},
       {"train", {"model", "optim", "data", "checkpoint"}},
-      {"plan", {"mesh", "pipeline_parallel", "model"}},
+      {"plan", {"train"}},
       {"launch", {}},
       {"report", {}},
       {"cli", {"train", "plan", "launch", "report"}},

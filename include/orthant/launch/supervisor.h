@@ -1,0 +1,45 @@
+// Supervisor: runs a training command and starts it again after a failure that a new start can heal, from the
+// last whole checkpoint; what `orthant launch --restarts` does.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace orthant {
+
+// What the supervisor can see of a run's progress between two attempts.
+struct RunProgress {
+  int64_t last_step = 0;         // of metrics.jsonl
+  int64_t checkpoint_step = -1;  // that the next attempt goes on from; -1: none
+  std::string verdict;           // of the failure, from RUN_DIR/flight; "" when there is none
+};
+
+struct SupervisorOptions {
+  std::vector<std::string> command;  // run as it stands, looked for on PATH
+  int restarts = 0;                  // at most
+  double backoff_seconds = 1.0;      // before the first restart; doubles each time
+  double most_backoff_seconds = 60.0;
+  // The state of the run's folder; null: unknown, so every attempt counts as progress.
+  std::function<RunProgress()> progress;
+  // The command of the next attempt after one that failed without progress: fewer ranks. Empty: no smaller
+  // one. Null: never.
+  std::function<std::vector<std::string>(const std::vector<std::string>& command)> shrink;
+  std::function<void(const std::string& line)> log;  // a line for the user; never null
+};
+
+// Whether a new start may heal what ended with this code: communication (4), a signal (128 + n), a bug (1).
+// Not: done, configuration, environment, data, numerical, stopped after a clean save.
+bool Restartable(int exit_code);
+
+// Runs the command until it ends well, cannot be healed, has been restarted often enough, or has failed twice
+// at the same step. SIGTERM, SIGINT and SIGUSR1 are passed on to it, and end the supervision. Each attempt
+// finds its number, from 0, in ORTHANT_ATTEMPT. -> exit code of the last attempt, as the shell would see it
+// (4 where ranks died and a verdict tells so); EnvironmentError when the command cannot be started.
+absl::StatusOr<int> Supervise(const SupervisorOptions& options);
+
+}  // namespace orthant
