@@ -46,7 +46,7 @@ std::vector<LogicalRun> RunsOf(const std::vector<int64_t>& shape, const Portion&
 
 // Consecutive bytes of one file.
 struct Slice {
-  int file = 0;                   // index in Manifest::files
+  int file = 0;                   // index in CheckpointManifest::files
   int64_t offset = 0, bytes = 0;  // from the beginning of the file
   uint64_t xxh64 = 0;             // of these bytes
   Portion portion;
@@ -58,7 +58,7 @@ struct LogicalTensor {
   std::vector<Slice> slices;  // together they hold every element once
 };
 
-struct Manifest {
+struct CheckpointManifest {
   struct File {
     std::string name;  // within the step's folder
     int64_t bytes = 0;
@@ -78,11 +78,11 @@ struct Manifest {
 };
 
 // The file's text. It carries a checksum of itself.
-std::string ToText(const Manifest& manifest);
+std::string ToText(const CheckpointManifest& manifest);
 // DataError naming `path`, what is wrong and the remedy: not JSON, damaged (checksum), of a later format,
 // fields missing or out of range, slices outside their file or overlapping.
-absl::StatusOr<Manifest> ParseManifest(const std::string& text, const std::string& path);
-absl::StatusOr<Manifest> ReadCheckpointManifest(const std::string& step_folder);
+absl::StatusOr<CheckpointManifest> ParseManifest(const std::string& text, const std::string& path);
+absl::StatusOr<CheckpointManifest> ReadCheckpointManifest(const std::string& step_folder);
 
 // The elements of `tensor` that no slice holds, or more than one does: "" when each is held once, else a
 // sentence for the user.

@@ -31,7 +31,7 @@ class CheckpointReader {
   static absl::StatusOr<std::unique_ptr<CheckpointReader>> Open(const std::string& step_folder);
 
   const std::string& folder() const { return folder_; }
-  const Manifest& manifest() const { return manifest_; }
+  const CheckpointManifest& manifest() const { return manifest_; }
   bool Has(const std::string& tensor, StateKind kind) const {
     return manifest_.tensors.count({tensor, kind}) > 0;
   }
@@ -43,11 +43,11 @@ class CheckpointReader {
   int64_t bytes_read() const { return bytes_read_; }
 
  private:
-  CheckpointReader(std::string folder, Manifest manifest)
+  CheckpointReader(std::string folder, CheckpointManifest manifest)
       : folder_(std::move(folder)), manifest_(std::move(manifest)) {}
 
   std::string folder_;
-  Manifest manifest_;
+  CheckpointManifest manifest_;
   std::atomic<int64_t> bytes_read_{0};
 };
 
