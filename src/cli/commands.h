@@ -9,5 +9,6 @@ void AddTrain(CLI::App& app, CommandAction* action);
 void AddVerify(CLI::App& app, CommandAction* action);
 void AddData(CLI::App& app, CommandAction* action);
 void AddConfig(CLI::App& app, CommandAction* action);
+void AddLaunch(CLI::App& app, CommandAction* action);
 
 }  // namespace orthant

@@ -30,6 +30,11 @@ struct SupervisorOptions {
   // one. Null: never.
   std::function<std::vector<std::string>(const std::vector<std::string>& command)> shrink;
   std::function<void(const std::string& line)> log;  // a line for the user; never null
+  std::vector<std::string> environment;              // NAME=VALUE, for the command
+  // Passed on in place of SIGTERM, for a launcher that leaves its ranks no time after one; 0: SIGTERM itself.
+  int stop_signal = 0;
+  // From a signal that was passed on until all processes of the command get it.
+  double grace_seconds = 30.0;
 };
 
 // Whether a new start may heal what ended with this code: communication (4), a signal (128 + n), a bug (1).
@@ -37,9 +42,12 @@ struct SupervisorOptions {
 bool Restartable(int exit_code);
 
 // Runs the command until it ends well, cannot be healed, has been restarted often enough, or has failed twice
-// at the same step. SIGTERM, SIGINT and SIGUSR1 are passed on to it, and end the supervision. Each attempt
-// finds its number, from 0, in ORTHANT_ATTEMPT. -> exit code of the last attempt, as the shell would see it
-// (4 where ranks died and a verdict tells so); EnvironmentError when the command cannot be started.
+// at the same step. SIGTERM, SIGINT and SIGUSR1 are passed on to it, and end the supervision; the third
+// SIGINT kills. Each attempt finds its number, from 0, in ORTHANT_ATTEMPT; before the next one nothing of it
+// is left running. -> exit code of the last attempt, as the shell would see it (4 where ranks died and a
+// verdict tells so); EnvironmentError when the command cannot be started. Called where no other thread takes
+// these signals, by a process that has no other children; the command ends (SIGTERM) when the calling thread
+// does.
 absl::StatusOr<int> Supervise(const SupervisorOptions& options);
 
 }  // namespace orthant
