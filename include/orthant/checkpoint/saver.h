@@ -49,7 +49,8 @@ struct SaveResult {
   std::string path;         // of the step's folder
   double held_seconds = 0;  // that Start and BeforeUpdate took on this rank
   double seconds = 0;       // from Start to the end
-  int64_t bytes = 0;        // of the whole checkpoint; on rank 0
+  int64_t bytes = 0;        // of the whole checkpoint
+  std::string notice;       // what went wrong beside the save: an older checkpoint that could not be removed
 };
 
 // One rank's thread, but for its own writing thread. A save goes: Start on all ranks; their threads copy the
