@@ -11,6 +11,17 @@ void Describe(Fields& fields, CommConfig& config) {
       .Above(0)
       .Unit("seconds")
       .Doc("An operation that waits longer for its peers ends the run and names who is missing.");
+  fields.Real("start_timeout", &config.start_timeout)
+      .Above(0)
+      .Unit("seconds")
+      .Doc(
+          "The same until the first step is done, while files are read for the first time and memory is "
+          "made.");
+  fields.Bool("check", &config.check)
+      .Doc(
+          "Ranks tell each other what they call before each operation moves data: a mismatch ends the run "
+          "and "
+          "names what each one called. Costs an exchange of small messages each time; for finding faults.");
 }
 
 }  // namespace orthant

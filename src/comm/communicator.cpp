@@ -19,12 +19,19 @@ void Work::Wait() {
   if (state_) state_->Wait();
 }
 
-Communicator::Communicator(int rank, int size, std::string name, std::shared_ptr<FlightRecorder> recorder)
+Communicator::Communicator(int rank, std::vector<int> world_ranks, std::string name,
+                           std::shared_ptr<FlightRecorder> recorder)
     : rank_(rank),
-      size_(size),
+      size_(static_cast<int>(world_ranks.size())),
+      world_ranks_(std::move(world_ranks)),
       name_(std::move(name)),
       recorder_(std::move(recorder)),
-      group_index_(recorder_->RegisterGroup(name_)) {}
+      group_index_(recorder_->RegisterGroup(name_, world_ranks_)),
+      hash_(rank_, size_) {}
+
+Communicator::~Communicator() {
+  recorder_->ReleaseGroup(group_index_);
+}
 
 int64_t Communicator::BytesSent(const Operation& op) const {
   const int64_t share = op.count * op.element_size();
@@ -60,13 +67,25 @@ int64_t Communicator::BytesSent(const Operation& op) const {
 }
 
 void Communicator::Register(Operation* op, FlightState state) {
-  op->sequence = op->point_to_point() ? ++message_sequence_ : ++collective_sequence_;
+  op->sequence = hash_.Add(*op, recorder_->LabelHash(op->label.what));
   op->ticket = recorder_->Begin(*op, group_index_, state);
   bytes_sent_ += BytesSent(*op);
 }
 
+bool Communicator::PassFilter(Operation* op, const at::Tensor& output, const at::Tensor& input) {
+  const OperationFilter::Action action = filter_->Before(op);
+  if (action == OperationFilter::Action::kSkip) return false;
+  if (action == OperationFilter::Action::kDouble) RunOnce(*op, output, input);
+  return true;
+}
+
 void Communicator::Run(Operation op, const at::Tensor& output, const at::Tensor& input) {
   if (size_ == 1) return CopyAlone(op);
+  if (filter_ != nullptr && !PassFilter(&op, output, input)) return;
+  RunOnce(op, output, input);
+}
+
+void Communicator::RunOnce(Operation op, const at::Tensor& output, const at::Tensor& input) {
   Register(&op, FlightState::kStarted);
   try {
     Do(op, output, input);
@@ -82,6 +101,7 @@ Work Communicator::RunAsync(Operation op, const at::Tensor& output, const at::Te
     CopyAlone(op);
     return Work();
   }
+  if (filter_ != nullptr && !PassFilter(&op, output, input)) return Work();
   Register(&op, FlightState::kQueued);
   try {
     return DoAsync(op, output, input);

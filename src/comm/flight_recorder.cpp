@@ -5,8 +5,14 @@
 #include <thread>
 
 #include "absl/strings/str_format.h"
+#include "orthant/core/hash.h"
 
 namespace orthant {
+namespace {
+
+constexpr size_t kKnownLabels = 256;  // a power of two; a rank uses some fifty
+
+}  // namespace
 
 const char* ToString(FlightState state) {
   switch (state) {
@@ -40,14 +46,59 @@ FlightRecorder::FlightRecorder(int rank, size_t capacity)
     : rank_(rank),
       mask_(std::bit_ceil(std::max<size_t>(capacity, 2)) - 1),
       slots_(std::make_unique<Slot[]>(mask_ + 1)),
-      origin_(Clock::now()) {}
+      origin_(Clock::now()),
+      activity_since_(origin_.time_since_epoch().count()),
+      labels_(kKnownLabels) {}
 
-int FlightRecorder::RegisterGroup(const std::string& name) {
-  const std::lock_guard lock(names_mutex_);
-  const auto known = std::find(names_.begin(), names_.end(), name);
-  if (known != names_.end()) return static_cast<int>(known - names_.begin());
-  names_.push_back(name);
-  return static_cast<int>(names_.size()) - 1;
+int FlightRecorder::RegisterGroup(const std::string& name, const std::vector<int>& members) {
+  const std::lock_guard lock(groups_mutex_);
+  int instance = 0;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    Registered& known = groups_[i];
+    if (known.group.name != name || known.group.members != members) continue;
+    if (known.released) {
+      known.released = false;
+      known.issued.store(0, std::memory_order_relaxed);
+      return static_cast<int>(i);
+    }
+    ++instance;
+  }
+  Registered& fresh = groups_.emplace_back();
+  fresh.group = FlightGroup{name, members, instance, 0};
+  return static_cast<int>(groups_.size()) - 1;
+}
+
+void FlightRecorder::ReleaseGroup(int group) {
+  const std::lock_guard lock(groups_mutex_);
+  groups_[static_cast<size_t>(group)].released = true;
+}
+
+std::vector<FlightGroup> FlightRecorder::Groups() const {
+  const std::lock_guard lock(groups_mutex_);
+  std::vector<FlightGroup> groups;
+  for (const Registered& known : groups_) {
+    groups.push_back(known.group);
+    groups.back().issued = known.issued.load(std::memory_order_relaxed);
+  }
+  return groups;
+}
+
+void FlightRecorder::SetActivity(const char* what) {
+  activity_since_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+  activity_.store(what, std::memory_order_release);
+}
+
+double FlightRecorder::activity_seconds() const {
+  const Clock::time_point since{Clock::duration(activity_since_.load(std::memory_order_relaxed))};
+  return std::chrono::duration<double>(Clock::now() - since).count();
+}
+
+uint64_t FlightRecorder::LabelHash(const char* what) {
+  const uint64_t spread = reinterpret_cast<uintptr_t>(what) * 0x9e3779b97f4a7c15u;
+  KnownLabel& known = labels_[spread >> 56];
+  static_assert(kKnownLabels == 256);
+  if (known.what != what) known = {what, Fnv1a64(what)};
+  return known.hash;
 }
 
 uint64_t FlightRecorder::Begin(const Operation& op, int group, FlightState state) {
@@ -60,7 +111,9 @@ uint64_t FlightRecorder::Begin(const Operation& op, int group, FlightState state
     entry.ticket = ticket;
     entry.sequence = op.sequence;
     entry.group = group;
+    entry.step = step();
     entry.op = op.kind;
+    entry.reduce = op.reduce;
     entry.state = state;
     entry.dtype = op.dtype;
     entry.peer = op.peer;
@@ -70,12 +123,17 @@ uint64_t FlightRecorder::Begin(const Operation& op, int group, FlightState state
     entry.started = state == FlightState::kStarted ? now : Clock::time_point{};
     entry.ended = Clock::time_point{};
   }
+  if (!op.point_to_point()) {
+    groups_[static_cast<size_t>(group)].issued.store(op.sequence, std::memory_order_relaxed);
+  }
+  if (state == FlightState::kStarted) SetWaiting(ticket);
   next_.store(ticket + 1, std::memory_order_release);
   return ticket;
 }
 
 void FlightRecorder::Mark(uint64_t ticket, FlightState state) {
   if (ticket == 0) return;
+  if (state != FlightState::kStarted && waiting() == ticket) SetWaiting(0);
   Slot& slot = slots_[ticket & mask_];
   const auto now = Clock::now();
   const Hold hold(slot);
@@ -103,9 +161,9 @@ std::vector<FlightEntry> FlightRecorder::Entries() const {
 std::string FlightRecorder::Line(const FlightEntry& entry) const {
   std::string group;
   {
-    const std::lock_guard lock(names_mutex_);
+    const std::lock_guard lock(groups_mutex_);
     const auto index = static_cast<size_t>(entry.group);
-    group = index < names_.size() ? names_[index] : "?";
+    group = index < groups_.size() ? groups_[index].group.name : "?";
   }
   const auto milliseconds = [this](Clock::time_point time) {
     if (time == Clock::time_point{}) return std::string("-");

@@ -39,7 +39,7 @@ void Await(Group& group, int rank, Message* message) {
   world.Linger([&pending] { return !pending(); });
   if (pending()) {
     const auto start = std::chrono::steady_clock::now();
-    const std::chrono::duration<double> limit(world.timeout_seconds());
+    const std::chrono::duration<double> limit(world.timeout(group.world_rank(rank)));
     while (true) {
       const uint32_t events = message->parking->Load();
       if (!pending()) break;
@@ -56,7 +56,7 @@ void Await(Group& group, int rank, Message* message) {
       world.CheckAlive(op, group.name());
       const std::string error =
           absl::StrFormat("%s.%s on rank %d of %d waited %.3g s; missing: %s", group.name(), Describe(op),
-                          rank, group.size(), world.timeout_seconds(), group.WhoAndWhat(op.peer));
+                          rank, group.size(), limit.count(), group.WhoAndWhat(op.peer));
       message->error = error;
       message->state.store(MessageState::kFailed, std::memory_order_release);
       world.Abort(error);
@@ -80,6 +80,7 @@ class Pending : public Work::State {
       ended_ = true;
       try {
         recorder_->Mark(ticket_, FlightState::kStarted);
+        recorder_->SetWaiting(ticket_);
         Carry();
         recorder_->Mark(ticket_, FlightState::kDone);
       } catch (...) {
@@ -172,7 +173,8 @@ class PendingMessage : public Pending {
 }  // namespace
 
 LocalCommunicator::LocalCommunicator(std::shared_ptr<Group> group, int rank)
-    : Communicator(rank, group->size(), group->name(), group->world().recorder(group->world_rank(rank))),
+    : Communicator(rank, group->world_ranks(), group->name(),
+                   group->world().recorder(group->world_rank(rank))),
       group_(std::move(group)),
       cursor_(group_->Start()) {}
 
@@ -203,7 +205,13 @@ Work LocalCommunicator::DoAsync(const Operation& op, const at::Tensor& output, c
 std::unique_ptr<Communicator> LocalCommunicator::Subgroup(const std::vector<int>& members, std::string name) {
   const int index = CheckMembers(members, name);
   const int nth = subgroups_made_[absl::StrCat(name, ":", absl::StrJoin(members, ","))]++;
-  return std::make_unique<LocalCommunicator>(group_->Join(members, name, nth), index);
+  auto made = std::make_unique<LocalCommunicator>(group_->Join(members, name, nth), index);
+  made->SetFilter(filter());
+  return made;
+}
+
+std::string LocalCommunicator::Confer(const std::string& text, const JudgeTexts& judge) {
+  return group_->Confer(rank(), text, judge);
 }
 
 }  // namespace orthant::local

@@ -18,6 +18,7 @@ class LocalCommunicator : public Communicator {
   std::unique_ptr<Communicator> Subgroup(const std::vector<int>& members, std::string name) override;
 
  protected:
+  std::string Confer(const std::string& text, const JudgeTexts& judge) override;
   void Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) override;
   Work DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) override;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -165,15 +166,15 @@ std::string Group::Late(const Slot& slot, int member, const Operation& op) const
     }
   }
   return absl::StrFormat("%s.%s seq=%d on rank %d of %d waited %.3g s; missing: %s", name_,
-                         orthant::Describe(op), op.sequence, member, size(), world_->timeout_seconds(),
-                         absl::StrJoin(missing, ", "));
+                         orthant::Describe(op), op.sequence, member, size(),
+                         world_->timeout(world_ranks_[member]), absl::StrJoin(missing, ", "));
 }
 
 void Group::AwaitReady(Slot* slot, int member, const Operation& op) {
   world_->Linger([slot] { return slot->state.Load() != kGathering; });
   if (slot->state.Load() == kGathering) {
     const auto start = std::chrono::steady_clock::now();
-    const std::chrono::duration<double> limit(world_->timeout_seconds());
+    const std::chrono::duration<double> limit(world_->timeout(world_ranks_[member]));
     while (slot->state.Load() == kGathering) {
       slot->state.SleepWhile(kGathering, World::kPoll);
       if (slot->state.Load() != kGathering) break;
@@ -212,6 +213,30 @@ void Group::Complete(const Place& place, int member, const Operation& op) {
     while (slot.state.Load() != kComplete) slot.state.SleepWhile(kReady, World::kPoll);
   }
   Leave(place, member);
+}
+
+std::string Group::Confer(int member, const std::string& text, const JudgeTexts& judge) {
+  std::shared_ptr<Meeting> meeting;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!meeting_) meeting_ = std::make_shared<Meeting>(size());
+    meeting = meeting_;
+    meeting->texts[static_cast<size_t>(member)] = text;
+    if (++meeting->came == size()) {
+      meeting_.reset();
+      meeting->said = judge(meeting->texts);
+      meeting->over.store(true, std::memory_order_release);
+    }
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> limit(world_->timeout(world_ranks_[member]));
+  while (!meeting->over.load(std::memory_order_acquire)) {
+    if (world_->aborted() || std::chrono::steady_clock::now() - start >= limit) {
+      throw PeerFailed(absl::StrFormat("%s: not all ranks came to compare what they called", name_));
+    }
+    std::this_thread::sleep_for(World::kPoll / 10);
+  }
+  return meeting->said;
 }
 
 std::shared_ptr<Group> Group::Join(const std::vector<int>& members, const std::string& name, int nth) {

@@ -64,6 +64,15 @@ struct Chunk {
 
 class Inbox;
 
+// One Confer: filled in under the group's mutex.
+struct Meeting {
+  explicit Meeting(int members) : texts(static_cast<size_t>(members)) {}
+  std::vector<std::string> texts;
+  int came = 0;
+  std::string said;
+  std::atomic<bool> over{false};
+};
+
 class Group {
  public:
   // `world_ranks`: the members, in group order.
@@ -74,7 +83,10 @@ class Group {
   const std::string& name() const { return name_; }
   World& world() const { return *world_; }
   const std::shared_ptr<World>& shared_world() const { return world_; }
+  const std::vector<int>& world_ranks() const { return world_ranks_; }
   int world_rank(int member) const { return world_ranks_[member]; }
+  // Communicator::Confer of this group's members.
+  std::string Confer(int member, const std::string& text, const JudgeTexts& judge);
   Inbox& inbox(int member) { return *inboxes_[member]; }
 
   // Where a member stands in the table. Owned and touched by the member's thread alone.
@@ -123,6 +135,7 @@ class Group {
     int joined = 0;
   };
   std::map<std::string, Joining> joining_;
+  std::shared_ptr<Meeting> meeting_;  // that members are coming to
 };
 
 // local_work.cpp: the arithmetic of the collectives, on what the members published.

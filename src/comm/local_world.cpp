@@ -17,10 +17,11 @@ int SpinRounds(int ranks) {
 }  // namespace
 
 World::World(int ranks, double timeout_seconds)
-    : timeout_seconds_(timeout_seconds),
-      spin_rounds_(SpinRounds(ranks)),
-      parking_(std::make_unique<Parking[]>(ranks)) {
-  for (int rank = 0; rank < ranks; ++rank) recorders_.push_back(std::make_shared<FlightRecorder>(rank));
+    : spin_rounds_(SpinRounds(ranks)), parking_(std::make_unique<Parking[]>(ranks)) {
+  for (int rank = 0; rank < ranks; ++rank) {
+    recorders_.push_back(std::make_shared<FlightRecorder>(rank));
+    recorders_.back()->set_timeout(timeout_seconds);
+  }
 }
 
 void World::Abort(const std::string& reason) {

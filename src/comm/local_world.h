@@ -25,7 +25,8 @@ class World {
   World(int ranks, double timeout_seconds);
 
   int ranks() const { return static_cast<int>(recorders_.size()); }
-  double timeout_seconds() const { return timeout_seconds_; }
+  // How long rank `rank` may wait, now.
+  double timeout(int rank) const { return recorders_[rank]->timeout(); }
   const std::shared_ptr<FlightRecorder>& recorder(int rank) const { return recorders_[rank]; }
   // Where rank `rank` sleeps while it waits for a message.
   WaitWord& parking(int rank) { return parking_[rank].word; }
@@ -58,7 +59,6 @@ class World {
     WaitWord word;
   };
 
-  double timeout_seconds_;
   int spin_rounds_;
   std::vector<std::shared_ptr<FlightRecorder>> recorders_;
   std::unique_ptr<Parking[]> parking_;

@@ -1,5 +1,6 @@
 #include "comm/mpi_communicator.h"
 
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -7,10 +8,22 @@
 namespace orthant::mpi {
 namespace {
 
-int SizeOf(MPI_Comm comm) {
+// The members' ranks in MPI_COMM_WORLD.
+std::vector<int> WorldRanks(MPI_Comm comm) {
   int size = 0;
   Check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
-  return size;
+  std::vector<int> own(static_cast<size_t>(size));
+  std::vector<int> ranks(own.size());
+  std::iota(own.begin(), own.end(), 0);
+  MPI_Group members = MPI_GROUP_NULL;
+  MPI_Group world = MPI_GROUP_NULL;
+  Check(MPI_Comm_group(comm, &members), "MPI_Comm_group");
+  Check(MPI_Comm_group(MPI_COMM_WORLD, &world), "MPI_Comm_group");
+  Check(MPI_Group_translate_ranks(members, size, own.data(), world, ranks.data()),
+        "MPI_Group_translate_ranks");
+  MPI_Group_free(&members);
+  MPI_Group_free(&world);
+  return ranks;
 }
 
 int RankOf(MPI_Comm comm) {
@@ -47,20 +60,19 @@ void Await(Engine* engine, const Transfer& transfer, const Channel& channel, con
 class Pending : public Work::State {
  public:
   Pending(std::shared_ptr<Engine> engine, std::shared_ptr<Channel> channel,
-          std::shared_ptr<Transfer> transfer, std::string group, double timeout_seconds,
-          std::shared_ptr<FlightRecorder> recorder)
+          std::shared_ptr<Transfer> transfer, std::string group, std::shared_ptr<FlightRecorder> recorder)
       : engine_(std::move(engine)),
         channel_(std::move(channel)),
         transfer_(std::move(transfer)),
         group_(std::move(group)),
-        timeout_seconds_(timeout_seconds),
         recorder_(std::move(recorder)) {}
 
   void Wait() override {
     if (waited_) return Rethrow();
     waited_ = true;
+    recorder_->SetWaiting(transfer_->op.ticket);
     try {
-      Await(engine_.get(), *transfer_, *channel_, group_, timeout_seconds_);
+      Await(engine_.get(), *transfer_, *channel_, group_, recorder_->timeout());
       recorder_->Mark(transfer_->op.ticket, FlightState::kDone);
     } catch (...) {
       recorder_->Mark(transfer_->op.ticket, FlightState::kFailed);
@@ -78,7 +90,6 @@ class Pending : public Work::State {
   std::shared_ptr<Channel> channel_;
   std::shared_ptr<Transfer> transfer_;
   std::string group_;
-  double timeout_seconds_;
   std::shared_ptr<FlightRecorder> recorder_;
   bool waited_ = false;
   std::exception_ptr error_;
@@ -86,10 +97,18 @@ class Pending : public Work::State {
 
 }  // namespace
 
-MpiCommunicator::MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm, std::string name,
+Control::~Control() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (comm != MPI_COMM_NULL && finalized == 0) MPI_Comm_free(&comm);
+}
+
+MpiCommunicator::MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm,
+                                 std::shared_ptr<Control> control, std::string name,
                                  const MpiOptions& options, std::shared_ptr<FlightRecorder> recorder)
-    : Communicator(RankOf(comm), SizeOf(comm), std::move(name), std::move(recorder)),
+    : Communicator(RankOf(comm), WorldRanks(comm), std::move(name), std::move(recorder)),
       engine_(std::move(engine)),
+      control_(std::move(control)),
       channel_(std::make_shared<Channel>()),
       options_(options),
       spare_(std::make_shared<Transfer>()) {
@@ -106,7 +125,7 @@ void MpiCommunicator::Do(const Operation& op, const at::Tensor& output, const at
   spare_->Reset();
   Fill(spare_.get(), op, output, input);
   engine_->Submit(channel_, spare_, /*background=*/false);
-  Await(engine_.get(), *spare_, *channel_, name(), options_.timeout_seconds);
+  Await(engine_.get(), *spare_, *channel_, name(), flight_recorder()->timeout());
   spare_->output = at::Tensor();
   spare_->input = at::Tensor();
 }
@@ -116,8 +135,7 @@ Work MpiCommunicator::DoAsync(const Operation& op, const at::Tensor& output, con
   Fill(transfer.get(), op, output, input);
   engine_->Submit(channel_, transfer, /*background=*/true);
   flight_recorder()->Mark(op.ticket, FlightState::kStarted);
-  return Work(std::make_shared<Pending>(engine_, channel_, std::move(transfer), name(),
-                                        options_.timeout_seconds, flight_recorder()));
+  return Work(std::make_shared<Pending>(engine_, channel_, std::move(transfer), name(), flight_recorder()));
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::Subgroup(const std::vector<int>& members, std::string name) {
@@ -134,7 +152,10 @@ std::unique_ptr<Communicator> MpiCommunicator::Subgroup(const std::vector<int>& 
         "MPI_Comm_create_group");
   MPI_Group_free(&part);
   MPI_Group_free(&whole);
-  return std::make_unique<MpiCommunicator>(engine_, comm, std::move(name), options_, flight_recorder());
+  auto made = std::make_unique<MpiCommunicator>(engine_, comm, control_, std::move(name), options_,
+                                                flight_recorder());
+  made->SetFilter(filter());
+  return made;
 }
 
 }  // namespace orthant::mpi

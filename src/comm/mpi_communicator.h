@@ -11,20 +11,28 @@
 
 namespace orthant::mpi {
 
+// A copy of the world's communicator for what goes beside the operations.
+struct Control {
+  MPI_Comm comm = MPI_COMM_NULL;
+  ~Control();
+};
+
 class MpiCommunicator : public Communicator {
  public:
-  // Takes `comm` over.
-  MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm, std::string name, const MpiOptions& options,
-                  std::shared_ptr<FlightRecorder> recorder);
+  // Takes `comm` over. `control`: of the world, for Confer.
+  MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm, std::shared_ptr<Control> control,
+                  std::string name, const MpiOptions& options, std::shared_ptr<FlightRecorder> recorder);
 
   std::unique_ptr<Communicator> Subgroup(const std::vector<int>& members, std::string name) override;
 
  protected:
+  std::string Confer(const std::string& text, const JudgeTexts& judge) override;
   void Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) override;
   Work DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) override;
 
  private:
   std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Control> control_;
   std::shared_ptr<Channel> channel_;
   MpiOptions options_;
   std::shared_ptr<Transfer> spare_;  // for blocking operations, used again and again

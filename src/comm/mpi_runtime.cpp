@@ -62,6 +62,7 @@ MpiRuntime::MpiRuntime(const MpiOptions& options)
     MPI_Comm_free(&host);
   }
   recorder_ = std::make_shared<FlightRecorder>(rank_);
+  recorder_->set_timeout(options.timeout_seconds);
 }
 
 MpiRuntime::~MpiRuntime() {
@@ -81,7 +82,10 @@ MpiRuntime::~MpiRuntime() {
 std::unique_ptr<Communicator> MpiRuntime::World() {
   MPI_Comm comm = MPI_COMM_NULL;
   mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
-  return std::make_unique<mpi::MpiCommunicator>(engine_, comm, "world", options_, recorder_);
+  auto control = std::make_shared<mpi::Control>();
+  mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &control->comm), "MPI_Comm_dup");
+  return std::make_unique<mpi::MpiCommunicator>(engine_, comm, std::move(control), "world", options_,
+                                                recorder_);
 }
 
 void MpiRuntime::Abort(int code) {

@@ -86,7 +86,7 @@ absl::Status Launcher::Agree(const absl::Status& status) {
 }
 
 absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_per_rank,
-                           const RankBody& body) {
+                           const RankBody& body, const RunPlace& place) {
   { const BindMemory install(nullptr); }  // the accounting allocator, before there are threads
   if (processes_ == nullptr) {
     if (config.backend != "mpi") return RunThreads(config, ranks, threads_per_rank, body);

@@ -10,7 +10,9 @@ namespace orthant {
 
 struct CommConfig {
   std::string backend = "auto";
-  double timeout = 600.0;  // seconds
+  double timeout = 600.0;         // seconds
+  double start_timeout = 1800.0;  // seconds, until the first step is done
+  bool check = false;
 };
 
 void Describe(Fields& fields, CommConfig& config);

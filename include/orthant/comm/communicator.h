@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -13,6 +14,8 @@
 #include "orthant/comm/flight_recorder.h"
 #include "orthant/comm/label.h"
 #include "orthant/comm/operation.h"
+#include "orthant/comm/operation_filter.h"
+#include "orthant/comm/rolling_hash.h"
 
 namespace orthant {
 
@@ -21,6 +24,12 @@ class CommError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+// How verdicts name a world rank, as "D1-T0-P1-S0 rank 12"; null: "rank 12". Called from any thread.
+using DescribeRank = std::function<std::string(int world_rank)>;
+
+// Looks at a text of every member of a group and says something about them.
+using JudgeTexts = std::function<std::string(const std::vector<std::string>& texts)>;
 
 // Handle of an asynchronous operation. The buffers must stay untouched until Wait() returns; the operation
 // keeps their memory alive. Dropping the last copy of an unfinished collective waits for it. Copies share the
@@ -47,13 +56,14 @@ class Work {
 // op and root, in the same order. An operation on a group of one rank is a copy or nothing.
 class Communicator {
  public:
-  virtual ~Communicator() = default;
+  virtual ~Communicator();
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  int rank() const { return rank_; }                 // 0 .. size-1, within this group
-  int size() const { return size_; }                 // members
-  const std::string& name() const { return name_; }  // "tensor", "data", "world", ...
+  int rank() const { return rank_; }                                    // 0 .. size-1, within this group
+  int size() const { return size_; }                                    // members
+  const std::string& name() const { return name_; }                     // "tensor", "data", "world", ...
+  const std::vector<int>& world_ranks() const { return world_ranks_; }  // of the members, in their order
 
   // In place. The result has the same bits on every rank; summands are added in rank order in fp64 and fp32,
   // and bf16/fp16 accumulate in fp32.
@@ -103,11 +113,29 @@ class Communicator {
   // barrier 0.
   int64_t bytes_sent() const { return bytes_sent_; }
 
+  // This rank's contribution to a sum over all ranks of the world and all their groups, which is exactly 0.0
+  // when the members have called the same operations in the same order so far (RollingHash). Asynchronous
+  // operations count when they are issued: asked for at a point of the program where all ranks have issued
+  // alike, as the end of a step.
+  double HashBalance() const { return hash_.Balance(); }
+
+  // After a balance that was not 0: the first operation on record that the members did not call alike, as a
+  // sentence that names group, ranks, step, sequence number and what each called; "" when the members agree.
+  // The same text on every member. Collective, but apart from the operations: their order does not matter to
+  // it. CommError when a member does not come within the rank's deadline.
+  std::string ExplainImbalance(const DescribeRank& describe = nullptr);
+
+  // Shows every operation of this group, and of the subgroups made of it from now on, to `filter`, which must
+  // outlive them. null: none.
+  void SetFilter(OperationFilter* filter) { filter_ = filter; }
+  OperationFilter* filter() const { return filter_; }
+
   // This rank's recorder, shared by all its groups. Another thread may read it.
   const std::shared_ptr<FlightRecorder>& flight_recorder() const { return recorder_; }
 
  protected:
-  Communicator(int rank, int size, std::string name, std::shared_ptr<FlightRecorder> recorder);
+  Communicator(int rank, std::vector<int> world_ranks, std::string name,
+               std::shared_ptr<FlightRecorder> recorder);
 
   // Carry out one checked operation on a group of more than one rank. `output` and `input` own the memory
   // that `op` points to (undefined where it has none). Do throws CommError; DoAsync's Work does. An
@@ -115,12 +143,19 @@ class Communicator {
   virtual void Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
   virtual Work DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
 
+  // Brings together a text of every member, in their order, lets one process `judge` them, and returns what
+  // it said on all of them. Beside the operations: meets no collective or message that is under way.
+  virtual std::string Confer(const std::string& text, const JudgeTexts& judge) = 0;
+
   // This rank's place in `members`; throws CommError when they are not ascending ranks of this group that
   // hold it.
   int CheckMembers(const std::vector<int>& members, const std::string& subgroup) const;
 
  private:
   void Run(Operation op, const at::Tensor& output, const at::Tensor& input);
+  void RunOnce(Operation op, const at::Tensor& output, const at::Tensor& input);
+  // Asks the filter; false: the operation is skipped.
+  bool PassFilter(Operation* op, const at::Tensor& output, const at::Tensor& input);
   Work RunAsync(Operation op, const at::Tensor& output, const at::Tensor& input);
   void Register(Operation* op, FlightState state);
   int64_t BytesSent(const Operation& op) const;
@@ -139,11 +174,12 @@ class Communicator {
 
   int rank_;
   int size_;
+  std::vector<int> world_ranks_;
   std::string name_;
   std::shared_ptr<FlightRecorder> recorder_;
   int group_index_;
-  uint64_t collective_sequence_ = 0;
-  uint64_t message_sequence_ = 0;
+  RollingHash hash_;
+  OperationFilter* filter_ = nullptr;
   int64_t bytes_sent_ = 0;
 };
 

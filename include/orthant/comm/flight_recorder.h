@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,9 +20,11 @@ const char* ToString(FlightState state);
 
 struct FlightEntry {
   uint64_t ticket = 0;    // 1, 2, ... over all groups of the rank; 0: empty
-  uint64_t sequence = 0;  // position within the group: equal on all members for collectives
+  uint64_t sequence = 0;  // position within the group: equal on all members, or on both ends of a message
   int group = 0;          // index from RegisterGroup
+  int64_t step = 0;       // that the rank was in
   OpKind op = OpKind::kBarrier;
+  ReduceOp reduce = ReduceOp::kSum;
   FlightState state = FlightState::kQueued;
   c10::ScalarType dtype = c10::ScalarType::Float;
   int peer = -1;         // root, or the other end
@@ -30,6 +33,14 @@ struct FlightEntry {
   std::chrono::steady_clock::time_point queued{};
   std::chrono::steady_clock::time_point started{};
   std::chrono::steady_clock::time_point ended{};
+};
+
+// A group that a rank belongs or belonged to.
+struct FlightGroup {
+  std::string name;
+  std::vector<int> members;  // world ranks, in group order; empty: not known
+  int instance = 0;          // among the rank's groups of this name and these members: 0, 1, ...
+  uint64_t issued = 0;       // collectives called so far
 };
 
 class FlightRecorder {
@@ -43,13 +54,37 @@ class FlightRecorder {
   int rank() const { return rank_; }
   size_t capacity() const { return mask_ + 1; }
 
-  // Remembers a group's name and returns its index. The name outlives the group.
-  int RegisterGroup(const std::string& name);
+  // Remembers a group and returns its index, for Begin. The record outlives the group; once released, the
+  // index is given again to the next group with the same name and members. The rank's own thread.
+  int RegisterGroup(const std::string& name, const std::vector<int>& members = {});
+  void ReleaseGroup(int group);
+  std::vector<FlightGroup> Groups() const;  // any thread
+
+  // What the rank does, for verdicts. Steps count from 1; 0: before the first. `what` is a literal as "data
+  // loading", "forward", "backward", "optimizer", "saving", "evaluation". Set by the rank's own thread, read
+  // by any.
+  void SetStep(int64_t step) { step_.store(step, std::memory_order_relaxed); }
+  int64_t step() const { return step_.load(std::memory_order_relaxed); }
+  void SetActivity(const char* what);
+  const char* activity() const { return activity_.load(std::memory_order_acquire); }
+  double activity_seconds() const;  // since it was set
+
+  // How long every wait of this rank may last, from now on. Any thread.
+  void set_timeout(double seconds) { timeout_.store(seconds, std::memory_order_relaxed); }
+  double timeout() const { return timeout_.load(std::memory_order_relaxed); }
+
+  // The hash of a literal's text, remembered by its address. The rank's own thread.
+  uint64_t LabelHash(const char* what);
 
   // Opens an entry and returns its ticket. Called by the rank's own thread alone.
   uint64_t Begin(const Operation& op, int group, FlightState state);
   // Moves an entry on; does nothing when it has been overwritten since. Any thread.
   void Mark(uint64_t ticket, FlightState state);
+
+  // The operation that the rank's thread waits for: a blocking one from Begin on, an asynchronous one from
+  // here on; until it is marked done or failed. 0: none. Set by the rank's own thread, read by any.
+  void SetWaiting(uint64_t ticket) { waiting_.store(ticket, std::memory_order_relaxed); }
+  uint64_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
   // The entries held, oldest first. Any thread.
   std::vector<FlightEntry> Entries() const;
@@ -59,6 +94,15 @@ class FlightRecorder {
   std::string Last() const { return LineOrNothing(); }
 
  private:
+  struct Registered {
+    FlightGroup group;  // but for `issued`
+    std::atomic<uint64_t> issued{0};
+    bool released = false;
+  };
+  struct KnownLabel {
+    const char* what = nullptr;
+    uint64_t hash = 0;
+  };
   struct alignas(64) Slot {
     mutable std::atomic_flag busy = ATOMIC_FLAG_INIT;  // held for some ten nanoseconds
     FlightEntry entry;
@@ -73,8 +117,14 @@ class FlightRecorder {
   std::unique_ptr<Slot[]> slots_;
   std::atomic<uint64_t> next_{1};
   Clock::time_point origin_;
-  mutable std::mutex names_mutex_;
-  std::vector<std::string> names_;
+  std::atomic<uint64_t> waiting_{0};
+  std::atomic<int64_t> step_{0};
+  std::atomic<const char*> activity_{""};
+  std::atomic<Clock::rep> activity_since_;
+  std::atomic<double> timeout_{600.0};
+  std::vector<KnownLabel> labels_;
+  mutable std::mutex groups_mutex_;  // between the rank's registrations and others that read
+  std::deque<Registered> groups_;    // references stay valid
 };
 
 }  // namespace orthant

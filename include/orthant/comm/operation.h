@@ -45,8 +45,9 @@ struct Operation {
   const std::vector<int64_t>* input_counts = nullptr;  // all_to_all_split: elements to each rank
   const std::vector<int64_t>* output_counts = nullptr;
   Label label;
-  uint64_t sequence = 0;  // position among this group's collectives, or among its sends and receives
-  uint64_t ticket = 0;    // the flight recorder's entry
+  uint64_t sequence =
+      0;  // position among this group's collectives, or among one sender's messages to a receiver
+  uint64_t ticket = 0;  // the flight recorder's entry
 
   int64_t element_size() const { return static_cast<int64_t>(c10::elementSize(dtype)); }
   bool point_to_point() const { return kind == OpKind::kSend || kind == OpKind::kRecv; }

@@ -22,6 +22,12 @@ struct RankEnvironment {
   const char* backend = "";  // "local" or "mpi"
 };
 
+// What verdicts know of a run beside its operations. Without a folder nothing is written.
+struct RunPlace {
+  std::string flight_folder;  // RUN_DIR/flight; what an earlier run left there is removed
+  DescribeRank describe;      // as Mesh::Describe; used by any thread, after Run's caller is stuck too
+};
+
 using RankBody = std::function<absl::Status(Communicator& world, const RankEnvironment& environment)>;
 
 // One a process, made by main's thread before anything that may fail, so that a failure on one process
@@ -45,7 +51,8 @@ class Launcher {
   // Runs body on `ranks` ranks and returns the run's one status, as Agree does. EnvironmentError when an MPI
   // launcher started another number of processes, or comm.backend cannot be had here. `threads_per_rank` 0:
   // the host's cores shared among its ranks.
-  absl::Status Run(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body);
+  absl::Status Run(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body,
+                   const RunPlace& place = {});
 
  private:
   struct Processes;  // the MPI side
