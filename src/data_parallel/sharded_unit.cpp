@@ -153,6 +153,21 @@ void ShardedUnit::CloseValues(bool changed) {
   if (slot_ >= 0) options_.parameters->Close(slot_, changed);
 }
 
+bool ShardedUnit::values_stay() const {
+  return slot_ < 0 || options_.parameters->tier() != Tier::kNvme;
+}
+
+std::vector<ShareStretch> ShardedUnit::ShareStretches() const {
+  std::vector<ShareStretch> stretches;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const int64_t from = std::max(offsets_[i], begin_);
+    const int64_t to = std::min(offsets_[i] + parameters_[i]->spec().LocalElements(), end_);
+    if (from < to)
+      stretches.push_back({parameters_[i].get(), from - offsets_[i], to - offsets_[i], from - begin_});
+  }
+  return stretches;
+}
+
 void ShardedUnit::PrefetchValues() {
   if (slot_ >= 0) options_.parameters->Prefetch(slot_);
 }

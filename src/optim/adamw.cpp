@@ -48,7 +48,8 @@ void AdamW::Update(ShardedUnit& unit, const at::Tensor& state, int64_t step, dou
   unit.CloseValues(/*changed=*/true);
 }
 
-void AdamW::Step(int64_t step, double lr, double gradient_scale) {
+void AdamW::Step(int64_t step, double lr, double gradient_scale,
+                 const std::function<void(int unit)>& before_update) {
   const PhaseScope phase(StepPhase::kOptimizer);
   for (size_t u = 0; u < units_.size(); ++u) {
     const at::Tensor state = store_->Open(slots_[u]);
@@ -56,6 +57,7 @@ void AdamW::Step(int64_t step, double lr, double gradient_scale) {
       store_->Prefetch(slots_[u + 1]);
       units_[u + 1]->PrefetchValues();
     }
+    if (before_update) before_update(static_cast<int>(u));
     Update(*units_[u], state, step, lr, gradient_scale);
     store_->Close(slots_[u], /*changed=*/true);
   }

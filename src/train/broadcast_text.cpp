@@ -1,6 +1,7 @@
 #include "orthant/train/broadcast_text.h"
 
 #include "ATen/ATen.h"
+#include "orthant/core/status.h"
 
 namespace orthant {
 
@@ -17,6 +18,18 @@ std::string BroadcastText(const std::string& text, int root, Communicator& group
   std::string received;
   for (int64_t i = 0; i < bytes.numel(); ++i) received += static_cast<char>(data[i]);
   return received;
+}
+
+absl::Status AgreeOnStatus(const absl::Status& mine, Communicator& group) {
+  at::Tensor failed = at::full({1}, mine.ok() ? group.size() : group.rank(), at::kLong);
+  group.AllReduce(failed, ReduceOp::kMin, "agree");
+  const int64_t first = failed.item<int64_t>();
+  if (first == group.size()) return absl::OkStatus();
+  const int root = static_cast<int>(first);
+  at::Tensor code = at::full({1}, static_cast<int64_t>(ExitCodeOf(mine)), at::kLong);
+  group.Broadcast(code, root, "agree.code");
+  return StatusWithExitCode(static_cast<ExitCode>(code.item<int64_t>()),
+                            BroadcastText(std::string(mine.message()), root, group));
 }
 
 }  // namespace orthant

@@ -131,7 +131,7 @@ Reference RunReference(const PreparedRun& run, int64_t steps) {
     const BindMemory memory(MemoryAccount::Create(run.config.memory.limit));
     Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
     for (int64_t step = 1; step <= steps; ++step) {
-      const StepResult result = engine.Step(step);
+      const StepResult result = engine.Step();
       reference.losses.push_back(result.loss);
       reference.norms.push_back(result.grad_norm);
       reference.gradients.push_back(CopyTensors(engine.model().units(), What::kGradient));
@@ -148,7 +148,7 @@ Differences CompareRank(const PreparedRun& run, const Reference& reference, Comm
   Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
   Differences differences(ToleranceFor(run.config.train.dtype));
   for (size_t i = 0; i < reference.losses.size(); ++i) {
-    const StepResult step = engine.Step(static_cast<int64_t>(i) + 1);
+    const StepResult step = engine.Step();
     differences.AddNumber("loss", step.loss, reference.losses[i]);
     differences.AddNumber("grad_norm", step.grad_norm, reference.norms[i]);
     for (ShardedUnit* unit : engine.model().units()) unit->GatherGradients();

@@ -51,7 +51,8 @@ Engine::Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const D
       world_(world),
       model_(config, mesh, vocab, world),
       optimizer_(model_.units(), config.optimizer, OptimizerStore(config, world)),
-      loss_scale_(config.train.loss_scale, /*active=*/config.train.dtype == "fp16") {
+      loss_scale_(config.train.loss_scale, /*active=*/config.train.dtype == "fp16"),
+      spikes_(config.anomaly) {
   auto order =
       ValueOrThrow(TrainingSequence::Create(static_cast<uint64_t>(config.run.seed), dataset.train->tokens(),
                                             config.model.context, dataset.train->name()));
@@ -72,35 +73,49 @@ std::unique_ptr<Loader> Engine::MakeLoader(std::shared_ptr<const TokenSource> so
   return ValueOrThrow(Loader::Create(std::move(source), std::move(sequence), geometry, prefetch));
 }
 
-StepResult Engine::Step(int64_t step) {
+void Engine::Rehearse(FaultInjector* faults) {
+  faults_ = faults;
+  model_.Rehearse(faults);
+}
+
+void Engine::At(FaultPhase phase, const char* activity) {
+  world_.flight_recorder()->SetActivity(activity);
+  if (faults_ != nullptr) faults_->At(phase);
+}
+
+Progress Engine::progress() const {
+  Progress progress = progress_;
+  progress.loss_scale = loss_scale_.state();
+  progress.recent_losses = spikes_.state();
+  return progress;
+}
+
+void Engine::Restore(const Progress& progress) {
+  progress_ = progress;
+  if (loss_scale_.active()) loss_scale_.Restore(progress.loss_scale);
+  spikes_.Restore(progress.recent_losses);
+}
+
+StepResult Engine::Step(const StepVotes& votes) {
   const Stopwatch whole;
-  const std::vector<Batch> batches = BatchesOf(*loader_, step - 1);
-  ExecutorStats stats;
   StepResult result;
-  result.step = step;
+  result.step = progress_.step + 1;
   result.loss_scale = loss_scale_.value();
-  const double loss_part = model_.ForwardBackward(step, batches, result.loss_scale, &stats);
+  result.lr = LearningRate(config_.optimizer, result.step, config_.train.steps);
+  world_.flight_recorder()->SetStep(result.step);
+  if (faults_ != nullptr) faults_->EnterStep(result.step);
+
+  At(FaultPhase::kData, "data loading");
+  const std::vector<Batch> batches = BatchesOf(*loader_, progress_.next_batch());
+  ExecutorStats stats;
+  world_.flight_recorder()->SetActivity("forward and backward");
+  const double loss_part = model_.ForwardBackward(result.step, batches, result.loss_scale, &stats);
+  At(FaultPhase::kReduce, "gradient reduction");
   model_.ReduceGradients();
 
   const Stopwatch optimizer;
-  // One exchange for both numbers that every rank must know.
-  at::Tensor sums = at::empty({2}, at::kDouble);
-  sums[0] = loss_part;
-  sums[1] = SquaredNormPart(model_.units());
-  world_.AllReduce(sums, ReduceOp::kSum, "loss_and_norm");
-  result.loss = sums[0].item<double>();
-  result.grad_norm = std::sqrt(sums[1].item<double>()) / result.loss_scale;
-  result.lr = LearningRate(config_.optimizer, step, config_.train.steps);
-  const LossScale::Verdict verdict =
-      loss_scale_.After(std::isfinite(result.loss) && std::isfinite(result.grad_norm));
-  result.skipped = verdict == LossScale::Verdict::kSkip;
-  result.failed = verdict == LossScale::Verdict::kStop;
-  if (verdict == LossScale::Verdict::kApply) {
-    // Skipped steps are no steps to AdamW's bias corrections.
-    optimizer_.Step(step - loss_scale_.skipped(), result.lr,
-                    ClipScale(result.grad_norm, config_.train.clip) / result.loss_scale);
-    model_.GatherParameters();
-  }
+  Exchange(loss_part, votes, &result);
+  if (result.action == AnomalyAction::kNone) Update(result);
 
   if (const std::shared_ptr<MemoryAccount> memory = BoundMemory()) {
     result.memory = memory->current();
@@ -113,10 +128,58 @@ StepResult Engine::Step(int64_t step) {
   return result;
 }
 
-std::string Engine::FindNonFinite(int64_t step) {
+void Engine::Exchange(double loss_part, const StepVotes& votes, StepResult* result) {
+  // One exchange for all numbers that every rank must know.
+  at::Tensor sums = at::empty({kStepSums}, at::kDouble);
+  double* sum = sums.data_ptr<double>();
+  sum[0] = faults_ == nullptr ? loss_part : faults_->Loss(loss_part);
+  sum[1] = SquaredNormPart(model_.units());
+  sum[2] = model_.groups().HashBalance();
+  sum[3] = votes.stop;
+  sum[4] = votes.save;
+  sum[5] = votes.busy;
+  world_.AllReduce(sums, ReduceOp::kSum, "loss_and_norm");
+  if (sum[2] != 0.0) throw CommError(model_.groups().ExplainImbalance());
+  result->loss = sum[0];
+  result->grad_norm = std::sqrt(sum[1]) / result->loss_scale;
+  result->votes = {sum[3], sum[4], sum[5]};
+
+  const bool finite = std::isfinite(result->loss) && std::isfinite(result->grad_norm);
+  const LossScale::Verdict verdict = loss_scale_.After(finite);
+  result->skipped = verdict == LossScale::Verdict::kSkip;
+  if (verdict == LossScale::Verdict::kStop) {
+    result->anomaly = Anomaly::kNonFinite;
+  } else if (finite && spikes_.IsSpike(result->loss)) {
+    result->anomaly = Anomaly::kSpike;
+    result->usual_loss = spikes_.Median();
+  }
+  result->action = ActionFor(config_.anomaly, result->anomaly);
+}
+
+void Engine::Update(const StepResult& result) {
+  progress_.step = result.step;
+  if (result.skipped) return;
+  At(FaultPhase::kOptimizer, "optimizer");
+  // Skipped steps are no steps to AdamW's bias corrections.
+  ++progress_.updates;
+  optimizer_.Step(progress_.updates, result.lr,
+                  ClipScale(result.grad_norm, config_.train.clip) / result.loss_scale, before_update_);
+  model_.GatherParameters();
+  spikes_.Keep(result.loss);
+  world_.flight_recorder()->SetActivity("between steps");
+}
+
+void Engine::SkipStep(const StepResult& result) {
+  const std::string reason = DescribeAnomaly(result.anomaly, result.loss, result.usual_loss);
+  progress_.skipped.push_back({result.step, progress_.next_batch(), 1, reason, /*rolled_back=*/false});
+  progress_.step = result.step;
+}
+
+std::string Engine::FindNonFinite() {
   FiniteProbe probe;
   model_.Probe(&probe);
-  model_.ForwardBackward(step, BatchesOf(*loader_, step - 1), loss_scale_.value(), nullptr);
+  model_.ForwardBackward(progress_.step + 1, BatchesOf(*loader_, progress_.next_batch()), loss_scale_.value(),
+                         nullptr);
   model_.ReduceGradients();
   model_.Probe(nullptr);
   at::Tensor earliest = at::full({1}, probe.key(), at::kLong);
@@ -138,6 +201,7 @@ double Engine::Evaluate(bool validation, int64_t batches) {
   const std::unique_ptr<Loader> loader = MakeLoader(source, std::move(sequence), /*prefetch=*/false);
   at::Tensor sum = at::zeros({1}, at::kDouble);
   const PhaseScope phase(StepPhase::kEvaluate);
+  At(FaultPhase::kEvaluate, "evaluation");
   for (int64_t b = 0; b < batches; ++b) sum += model_.EvaluateLoss(BatchesOf(*loader, b));
   world_.AllReduce(sum, ReduceOp::kSum, "evaluation");
   return sum.item<double>() /

@@ -3,6 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "ATen/ATen.h"
+#include "orthant/train/broadcast_text.h"
+
 namespace orthant {
 
 Communicator* Groups::Shard(int zero_stage) const {
@@ -41,6 +44,34 @@ Groups MakeGroups(const Mesh& mesh, int64_t shard_ranks, Communicator& world) {
     groups.embedding_pair = world.Subgroup(mesh.EmbeddingPair(rank), "embedding_pair");
   }
   return groups;
+}
+
+std::vector<Communicator*> Groups::All() const {
+  std::vector<Communicator*> all = {world};
+  for (const auto* group : {&data, &tensor, &pipeline, &sequence, &data_sequence, &embedding_pair,
+                            &hybrid_shard, &hybrid_replica}) {
+    if (*group != nullptr) all.push_back(group->get());
+  }
+  return all;
+}
+
+double Groups::HashBalance() const {
+  double balance = 0.0;
+  for (const Communicator* group : All()) balance += group->HashBalance();
+  return balance;
+}
+
+std::string Groups::ExplainImbalance() {
+  std::string text;
+  for (Communicator* group : All()) {
+    const std::string difference = group->ExplainImbalance();
+    if (text.empty()) text = difference;
+  }
+  at::Tensor speaker = at::full({1}, text.empty() ? world->size() : world->rank(), at::kLong);
+  world->AllReduce(speaker, ReduceOp::kMin, "imbalance");
+  const auto root = speaker.item<int64_t>();
+  if (root == world->size()) return "the ranks' histories of operations differ, and no group shows where";
+  return BroadcastText(text, static_cast<int>(root), *world);
 }
 
 std::array<int64_t, kAxisCount> Groups::BytesSent() const {

@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
+#include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "orthant/core/terminal.h"
 #include "orthant/core/text.h"
@@ -157,8 +160,46 @@ std::string ToText(const RunSummary& s, bool boxes) {
   return table.ToString(StyleOf(boxes));
 }
 
-absl::StatusOr<MetricsFile> MetricsFile::Create(const std::string& path) {
-  std::ofstream stream(path, std::ios::trunc);
+namespace {
+
+// The text of the whole lines of steps up to `step`, told one by one.
+std::string LinesUpTo(const std::string& path, int64_t step,
+                      const std::function<void(const nlohmann::json&)>& tell) {
+  std::ifstream stream(path);
+  std::string kept, line;
+  while (std::getline(stream, line) && !stream.eof()) {  // a last line without its end was cut off
+    const nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) break;
+    if (json["step"].get<int64_t>() > step) break;
+    tell(json);
+    absl::StrAppend(&kept, line, "\n");
+  }
+  return kept;
+}
+
+}  // namespace
+
+std::vector<MetricsLine> ReadMetrics(const std::string& path, int64_t step) {
+  std::vector<MetricsLine> lines;
+  LinesUpTo(path, step, [&](const nlohmann::json& json) {
+    MetricsLine line;
+    line.step = json["step"].get<int64_t>();
+    if (json.contains("val_loss") && json["val_loss"].is_number())
+      line.val_loss = json["val_loss"].get<double>();
+    lines.push_back(line);
+  });
+  return lines;
+}
+
+absl::StatusOr<MetricsFile> MetricsFile::Open(const std::string& path, int64_t step) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) {
+    const std::string kept = LinesUpTo(path, step, [](const nlohmann::json&) {});
+    if (kept.size() != std::filesystem::file_size(path, error)) {
+      if (absl::Status cut = WriteFileAtomically(path, kept); !cut.ok()) return cut;
+    }
+  }
+  std::ofstream stream(path, std::ios::app);
   if (!stream) return EnvironmentError(absl::StrCat(path, " cannot be written: ", std::strerror(errno)));
   return MetricsFile(path, std::move(stream));
 }

@@ -41,6 +41,7 @@ at::Tensor ModelProgram::NewActivation(int chunk, int microbatch) {
 
 at::Tensor ModelProgram::Forward(int chunk, int microbatch, const at::Tensor& input) {
   Enter(microbatch, UnitQueue::Direction::kForward);
+  if (faults_ != nullptr && position_.training) faults_->At(FaultPhase::kForward);
   const PhaseScope phase(position_.training ? StepPhase::kForward : StepPhase::kEvaluate);
   const OperationScope operation("forward", -1, microbatch);
   const at::AutoGradMode grad_mode(position_.training);
@@ -57,6 +58,7 @@ at::Tensor ModelProgram::Forward(int chunk, int microbatch, const at::Tensor& in
 
 at::Tensor ModelProgram::Backward(int chunk, int microbatch, const at::Tensor& grad_output) {
   Enter(microbatch, UnitQueue::Direction::kBackward);
+  if (faults_ != nullptr) faults_->At(FaultPhase::kBackward);
   const PhaseScope phase(StepPhase::kBackward);
   const OperationScope operation("backward", -1, microbatch);
   const Saved saved = std::exchange(saved_[microbatch], {});  // frees the activations when backward is done

@@ -7,19 +7,14 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "nlohmann/json.hpp"
+#include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "orthant/core/text.h"
+#include "orthant/train/run_folder.h"
 
 namespace orthant {
 
-absl::StatusOr<std::unique_ptr<Reporter>> Reporter::Create(RunFacts facts, bool json) {
-  auto metrics = MetricsFile::Create(facts.config.RunDir() + "/metrics.jsonl");
-  if (!metrics.ok()) return metrics.status();
-  return std::unique_ptr<Reporter>(new Reporter(std::move(facts), json, *std::move(metrics)));
-}
-
-Reporter::Reporter(RunFacts facts, bool json, MetricsFile metrics)
-    : facts_(std::move(facts)), json_(json), metrics_(std::move(metrics)) {}
+Reporter::Reporter(RunFacts facts, bool json) : facts_(std::move(facts)), json_(json) {}
 
 void Reporter::Print(const std::string& text) {
   if (progress_) progress_->Clear();
@@ -53,9 +48,53 @@ void Reporter::Begin(const std::string& mesh_map) {
       "mfu        %.4g model FLOPs a token = 6 x parameters in matrix products + 6 x layers x hidden x "
       "context (causal); peak %.4g TFLOP/s a rank, %s",
       per_token, facts_.peak_flops / 1e12, facts_.peak_source));
-  for (const std::string& note : facts_.notes) Print("note       " + note);
+  for (const std::string& note : facts_.notes) Note(note);
   Print("\n" + Legend(CanDrawBoxes(1)));
   if (IsTerminal(2)) progress_ = std::make_unique<ProgressBar>("train", c.train.steps);
+}
+
+absl::Status Reporter::StartAt(const Resumed& resumed) {
+  const std::string folder = facts_.config.RunDir(), path = folder + "/metrics.jsonl";
+  first_step_ = resumed.step;
+  history_.clear();
+  validation_.clear();
+  for (const std::string& note : resumed.notes) Note(note);
+  if (resumed.from.empty()) {
+    if (FileExists(path)) {
+      Note(
+          "the folder held this run without a checkpoint: it starts again, and the old metrics.jsonl and "
+          "samples.txt are kept as *.old");
+    }
+    if (absl::Status kept = KeepOldFiles(folder); !kept.ok()) return kept;
+  } else {
+    Note(absl::StrCat("the run goes on after step ", resumed.step, ", from ", resumed.from));
+    for (const MetricsLine& line : ReadMetrics(path, resumed.step)) {
+      if (line.val_loss) validation_.emplace_back(line.step, *line.val_loss);
+    }
+    if (absl::Status cut = CutSamples(folder + "/samples.txt", resumed.step); !cut.ok()) return cut;
+  }
+  absl::StatusOr<MetricsFile> metrics = MetricsFile::Open(path, resumed.step);
+  if (!metrics.ok()) return metrics.status();
+  metrics_ = *std::move(metrics);
+  return absl::OkStatus();
+}
+
+void Reporter::Note(const std::string& text) {
+  Print("note       " + text);
+}
+
+void Reporter::Saved(const SaveResult& result) {
+  save_failed_ = !result.status.ok();
+  if (save_failed_) {
+    return Print(
+        absl::StrFormat("warning    the checkpoint of step %d was not saved, and training goes on: %s; "
+                        "earlier checkpoints are "
+                        "as they were",
+                        result.step, std::string(result.status.message())));
+  }
+  Print(absl::StrFormat("saved      %s: %s in %s, training held up for %s", result.path,
+                        FormatBinaryBytes(static_cast<double>(result.bytes)), FormatDuration(result.seconds),
+                        FormatDuration(result.held_seconds)));
 }
 
 StepMetrics Reporter::MetricsOf(const StepResult& r,
@@ -84,7 +123,7 @@ StepMetrics Reporter::MetricsOf(const StepResult& r,
   m.mem_host_peak_bytes = r.memory_peak.host_bytes;
   m.memory = r.memory;
   if (c.train.dtype == "fp16") m.loss_scale = r.loss_scale;
-  m.skipped = r.skipped;
+  m.skipped = r.skipped || r.action == AnomalyAction::kSkip;
   m.comm_bytes = comm_bytes;
   return m;
 }
@@ -102,7 +141,7 @@ absl::Status Reporter::Step(const StepResult& result, const std::array<int64_t, 
   if (m.step % c.log.every == 0 || m.step == 1 || m.step == c.train.steps || evaluation || m.skipped)
     Print(ToConsoleLine(m));
   if (progress_) progress_->Update(m.step);
-  return metrics_.Append(m);
+  return metrics_->Append(m);
 }
 
 absl::Status Reporter::Sample(int64_t step, const std::string& prompt, const std::string& text) {
@@ -158,7 +197,11 @@ void Reporter::Memory(const std::vector<MemoryPeak>& peaks, const Mesh& mesh) {
 
 void Reporter::End() {
   progress_.reset();
-  if (history_.empty()) Print("no steps: the model was made, and nothing was trained");
+  if (history_.empty()) {
+    Print(first_step_ > 0 ? absl::StrFormat("no steps: the run was at step %d of %d already", first_step_,
+                                            facts_.config.train.steps)
+                          : "no steps: the model was made, and nothing was trained");
+  }
   const RunSummary s = Summary();
   const std::string plot = LossPlot(validation_, 64, 12);
   if (!plot.empty()) Print("\nvalidation loss by step\n" + plot);

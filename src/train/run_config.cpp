@@ -13,6 +13,10 @@ void DescribeRun(Fields& f, RunSection& c) {
 
 void DescribeTrain(Fields& f, TrainConfig& c) {
   f.Integer("steps", &c.steps).AtLeast(0).Doc("Optimiser steps; the learning-rate schedule ends there.");
+  f.Integer("stop_at", &c.stop_at)
+      .AtLeast(0)
+      .Unit("steps")
+      .Doc("Save and end after this step, the learning-rate schedule unchanged; 0: after the last.");
   f.Integer("global_batch", &c.global_batch)
       .AtLeast(1)
       .Unit("samples")
@@ -41,6 +45,13 @@ void DescribeTrain(Fields& f, TrainConfig& c) {
   f.Integer("threads_per_rank", &c.threads_per_rank)
       .AtLeast(0)
       .Doc("Threads of each rank's kernels; 0: the host's cores shared among its ranks.");
+  f.Integer("check_replicas", &c.check_replicas)
+      .AtLeast(0)
+      .Unit("steps")
+      .Doc(
+          "Steps between comparisons of what several ranks hold alike, by hash, which stop the run at the "
+          "first "
+          "difference; 0: never.");
 }
 
 void DescribeEvaluate(Fields& f, EvaluateConfig& c) {
@@ -78,6 +89,12 @@ void DescribeLog(Fields& f, LogConfig& c) {
 void Describe(Fields& f, RunConfig& c) {
   f.Section("run", "What the run is called and where its files go.",
             [&](Fields& s) { DescribeRun(s, c.run); });
+  f.Section("init", "What a new run begins with.", [&](Fields& s) {
+    s.Text("from", &c.init.from)
+        .Doc(
+            "Checkpoint (of a step, or a run's latest) whose parameters the run begins with, with a new "
+            "optimiser; empty: drawn from run.seed.");
+  });
   f.Section("model", "The model.", [&](Fields& s) { Describe(s, c.model); });
   f.Section("parallel", "The mesh and how each axis is used. Changing it never changes the curve.",
             [&](Fields& s) { Describe(s, c.parallel); });
@@ -86,8 +103,12 @@ void Describe(Fields& f, RunConfig& c) {
   f.Section("memory", "What a rank may hold, and what backward computes again.",
             [&](Fields& s) { Describe(s, c.memory); });
   f.Section("train", "Steps, batches, precision.", [&](Fields& s) { DescribeTrain(s, c.train); });
+  f.Section("anomaly", "What happens when the loss is not finite, or jumps.",
+            [&](Fields& s) { Describe(s, c.anomaly); });
   f.Section("optimizer", "AdamW and its learning rate.", [&](Fields& s) { Describe(s, c.optimizer); });
   f.Section("data", "What is trained on.", [&](Fields& s) { Describe(s, c.data); });
+  f.Section("checkpoint", "When the training state is saved, and where a run goes on.",
+            [&](Fields& s) { Describe(s, c.checkpoint); });
   f.Section("evaluate", "Validation and samples.", [&](Fields& s) { DescribeEvaluate(s, c.evaluate); });
   f.Section("log", "Console and metrics.", [&](Fields& s) { DescribeLog(s, c.log); });
   f.Section("comm", "Communication.", [&](Fields& s) { Describe(s, c.comm); });
@@ -97,6 +118,8 @@ void Describe(Fields& f, RunConfig& c) {
             "Overrides, each of which is verified too, on every mesh, beside the configuration as it "
             "stands.");
   });
+  f.Section("fault", "Faults to rehearse: what the run does when something breaks.",
+            [&](Fields& s) { Describe(s, c.fault); });
 }
 
 }  // namespace orthant

@@ -1,5 +1,6 @@
 #include "orthant/train/validate.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "orthant/core/status.h"
@@ -95,6 +96,28 @@ void CheckLossScale(const RunConfig& c, Rules& rules) {
                                                        scale.initial, "; nearest legal: ", scale.initial));
 }
 
+// What the end, the place to go on from and the rehearsed faults may be.
+void CheckCourse(const RunConfig& c, Rules& rules) {
+  rules.AtMost("train.stop_at", c.train.stop_at, c.train.steps, "train.steps");
+  const std::string& resume = c.checkpoint.resume;
+  int64_t step = 0;
+  if (resume != "latest" && resume != "never" && (!absl::SimpleAtoi(resume, &step) || step < 0)) {
+    rules.Line("checkpoint.resume", absl::StrCat("checkpoint.resume = ", resume,
+                                                 " is none of latest, never, and a step such as 500"));
+  }
+  const int64_t ranks = c.parallel.degrees().world();
+  rules.AtMost("checkpoint.writers", c.checkpoint.writers, ranks, "ranks of the mesh");
+  for (const std::string& text : c.fault.inject) {
+    const absl::StatusOr<Fault> fault = ParseFault(text);
+    if (!fault.ok()) {
+      rules.Line("fault.inject", std::string(fault.status().message()));
+    } else if (fault->rank >= ranks) {
+      rules.Line("fault.inject", absl::StrCat("fault.inject: '", text, "': there is no rank ", fault->rank,
+                                              "; the ranks are 0 to ", ranks - 1));
+    }
+  }
+}
+
 }  // namespace
 
 absl::Status ValidateRun(const RunConfig& c, const OriginOf& origin) {
@@ -103,6 +126,7 @@ absl::Status ValidateRun(const RunConfig& c, const OriginOf& origin) {
   CheckBatch(c, rules);
   CheckZero(c, rules);
   CheckLossScale(c, rules);
+  CheckCourse(c, rules);
   if (!c.parallel.stages.empty() && c.parallel.pipeline <= c.model.layers) {
     const absl::Status stages = ValidateStages(c.parallel.stages, c.model.layers, c.parallel.pipeline);
     if (!stages.ok()) rules.Line("parallel.stages", std::string(stages.message()));

@@ -78,7 +78,7 @@ int Run(const Options& o) {
     Engine engine(run->config, run->mesh, run->vocab, run->dataset, world);
     auto begin = Clock::now();
     for (int step = 1; step <= o.warmup + o.steps; ++step) {
-      const StepResult result = engine.Step(step);
+      const StepResult result = engine.Step();
       if (world.rank() == 0) {
         if (step == 1) {
           first_step = Seconds(start);

@@ -46,7 +46,7 @@ inline RankMemory MeasureRank(const PreparedRun& run, Communicator& world, int64
   Engine engine(run.config, run.mesh, run.vocab, run.dataset, world);
   for (int64_t step = 1; step <= steps; ++step) {
     const auto before = engine.model().groups().BytesSent();
-    const StepResult result = engine.Step(step);
+    const StepResult result = engine.Step();
     const auto after = engine.model().groups().BytesSent();
     for (size_t a = 0; a < after.size(); ++a) measured.sent[a] = after[a] - before[a];
     measured.seconds = result.seconds;

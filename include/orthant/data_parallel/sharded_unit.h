@@ -45,6 +45,13 @@ struct Segment {
   bool counts_in_norm = false;  // false: another rank or stage counts these elements
 };
 
+// The part of one parameter that lies in what a rank updates.
+struct ShareStretch {
+  const Parameter* parameter = nullptr;
+  int64_t begin = 0, end = 0;  // elements of the flat local tensor
+  int64_t offset = 0;          // of element `begin`, in the share
+};
+
 // Used by one rank's thread alone.
 class ShardedUnit : public ParameterOwner, public QueuedUnit {
  public:
@@ -78,6 +85,13 @@ class ShardedUnit : public ParameterOwner, public QueuedUnit {
   // closed after it, since they may live elsewhere.
   at::Tensor OpenValues();
   void CloseValues(bool changed);
+  // Whether what OpenValues gives stays where it is between uses (it does not in files).
+  bool values_stay() const;
+  // The parameters in that range, in its order.
+  std::vector<ShareStretch> ShareStretches() const;
+  // Ranks whose share is the same as this one's but for tensor ranks (null: none), and the tensor axis.
+  Communicator* replica() const { return options_.replica; }
+  Communicator* tensor() const { return options_.tensor; }
   at::Tensor gradients() const;
   // The slice in fp32 under 16-bit values, as drawn, to be taken once by the optimiser; undefined otherwise.
   at::Tensor TakeMaster() { return std::move(master_); }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -20,7 +21,13 @@ class AdamW {
   AdamW(std::vector<ShardedUnit*> units, const OptimizerConfig& config,
         std::unique_ptr<StateStore> store = nullptr);
   // One update of every unit; gradients must be reduced. Decay applies to segments marked so.
-  void Step(int64_t step, double lr, double gradient_scale);
+  // `before_update`, where given, is called with each unit's index before its values and state change.
+  void Step(int64_t step, double lr, double gradient_scale,
+            const std::function<void(int unit)>& before_update = nullptr);
+  // The state of a unit, [2 or 3 x share]: first moments, second moments, masters under 16-bit values. It may
+  // live elsewhere, so it is opened for use and closed after it.
+  at::Tensor OpenState(int unit) { return store_->Open(slots_[unit]); }
+  void CloseState(int unit, bool changed) { store_->Close(slots_[unit], changed); }
   // Bytes of moments and masters, wherever they are.
   int64_t StateBytes() const { return state_bytes_; }
   const StateStore& store() const { return *store_; }

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "orthant/comm/communicator.h"
 #include "orthant/mesh/mesh.h"
@@ -28,6 +30,15 @@ struct Groups {
   // Bytes sent so far by axis, indexed by Axis: gradients and loss sums (data_sequence, world) count as data,
   // the embedding pair as pipeline.
   std::array<int64_t, kAxisCount> BytesSent() const;
+
+  // This rank's part of a sum over the world that is 0 as long as the members of every group have called the
+  // same operations in the same order.
+  double HashBalance() const;
+  // After that sum was not 0: who called what. The same text on every rank. Collective over the world.
+  std::string ExplainImbalance();
+
+ private:
+  std::vector<Communicator*> All() const;
 };
 
 // `world` is the whole mesh; collective over it. `shard_ranks` divides data x sequence; 0: all of it.

@@ -60,8 +60,9 @@ std::string ToText(const RunSummary& summary, bool boxes);
 // Appends lines to a file; each is handed to the operating system at once. One thread.
 class MetricsFile {
  public:
-  // Starts afresh. EnvironmentError when the file cannot be written.
-  static absl::StatusOr<MetricsFile> Create(const std::string& path);
+  // Goes on behind the lines of steps up to `step`, which stay; others go. EnvironmentError when the file
+  // cannot be written.
+  static absl::StatusOr<MetricsFile> Open(const std::string& path, int64_t step);
   absl::Status Append(const StepMetrics& metrics);
 
  private:
@@ -70,6 +71,14 @@ class MetricsFile {
   std::string path_;
   std::ofstream stream_;
 };
+
+// A line of metrics.jsonl, as far as a run that goes on needs it.
+struct MetricsLine {
+  int64_t step = 0;
+  std::optional<double> val_loss;
+};
+// The lines of steps up to `step`, in order; a line that was cut off ends the list. Empty without a file.
+std::vector<MetricsLine> ReadMetrics(const std::string& path, int64_t step);
 
 // Peak resident bytes of this process.
 int64_t PeakResidentBytes();

@@ -8,6 +8,7 @@
 #include "orthant/data/loader.h"
 #include "orthant/model/stage_model.h"
 #include "orthant/pipeline_parallel/executor.h"
+#include "orthant/train/fault.h"
 
 namespace orthant {
 
@@ -24,6 +25,9 @@ class ModelProgram : public StageProgram {
   // scalar that backward starts from; otherwise its result is not used.
   void Begin(int64_t step, bool training, const std::vector<Batch>* batches, Finish finish);
 
+  // Rehearsed faults; null: none.
+  void Rehearse(FaultInjector* faults) { faults_ = faults; }
+
   at::Tensor Forward(int chunk, int microbatch, const at::Tensor& input) override;
   at::Tensor Backward(int chunk, int microbatch, const at::Tensor& grad_output) override;
   at::Tensor NewActivation(int chunk, int microbatch) override;
@@ -39,6 +43,7 @@ class ModelProgram : public StageProgram {
   UnitQueue& queue_;
   const std::vector<Batch>* batches_ = nullptr;
   Finish finish_;
+  FaultInjector* faults_ = nullptr;
   struct Saved {
     at::Tensor input, output;
   };

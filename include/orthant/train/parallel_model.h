@@ -30,6 +30,8 @@ class ParallelModel {
                          ExecutorStats* stats);
   // From now on, every pass is looked at by `probe`; null: no more.
   void Probe(FiniteProbe* probe);
+  // Rehearsed faults in forward and backward; null: none.
+  void Rehearse(FaultInjector* faults) { program_->Rehearse(faults); }
   // Waits until every unit's gradient is the sum over the global batch.
   void ReduceGradients();
   // After the optimiser's update: makes the values whole again.

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "orthant/checkpoint/saver.h"
 #include "orthant/core/log.h"
 #include "orthant/core/terminal.h"
 #include "orthant/mesh/mesh.h"
@@ -15,6 +16,7 @@
 #include "orthant/train/launch.h"
 #include "orthant/train/memory_summary.h"
 #include "orthant/train/metrics.h"
+#include "orthant/train/resume.h"
 
 namespace orthant {
 
@@ -34,10 +36,15 @@ struct RunFacts {
 // One thread. Text for people goes to stdout, or to stderr when `json` keeps stdout for one JSON object.
 class Reporter {
  public:
-  static absl::StatusOr<std::unique_ptr<Reporter>> Create(RunFacts facts, bool json);
+  Reporter(RunFacts facts, bool json);
 
   // Before the first step: mesh, model, data, formulas, legend.
   void Begin(const std::string& mesh_map);
+  // Where the steps begin, or begin again: cuts metrics.jsonl and samples.txt back to that step. Without a
+  // checkpoint, files of an earlier start are kept as *.old.
+  absl::Status StartAt(const Resumed& resumed);
+  void Note(const std::string& text);
+  void Saved(const SaveResult& result);
   // After each step; `evaluation` carries {val_loss, train_loss} where there was one.
   absl::Status Step(const StepResult& result, const std::array<int64_t, kAxisCount>& comm_bytes,
                     const std::optional<std::pair<double, double>>& evaluation);
@@ -47,14 +54,15 @@ class Reporter {
   void End();
 
  private:
-  Reporter(RunFacts facts, bool json, MetricsFile metrics);
   StepMetrics MetricsOf(const StepResult& result, const std::array<int64_t, kAxisCount>& comm_bytes) const;
   RunSummary Summary() const;
   void Print(const std::string& text);
 
   RunFacts facts_;
   bool json_;
-  MetricsFile metrics_;
+  std::optional<MetricsFile> metrics_;  // from StartAt
+  int64_t first_step_ = 0;              // done before this start
+  bool save_failed_ = false;            // the newest save
   std::unique_ptr<ProgressBar> progress_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<StepMetrics> history_;  // losses and times of the run, for the summary

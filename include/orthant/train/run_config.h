@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "orthant/checkpoint/checkpoint_config.h"
 #include "orthant/comm/comm_config.h"
 #include "orthant/config/fields.h"
 #include "orthant/data/data_config.h"
@@ -14,6 +15,8 @@
 #include "orthant/model/model_config.h"
 #include "orthant/optim/loss_scale.h"
 #include "orthant/optim/optimizer_config.h"
+#include "orthant/train/anomaly.h"
+#include "orthant/train/fault.h"
 
 namespace orthant {
 
@@ -23,8 +26,14 @@ struct RunSection {
   int64_t seed = 1337;
 };
 
+// What a new run begins with.
+struct InitConfig {
+  std::string from;  // a checkpoint whose parameters are taken; empty: drawn from the seed
+};
+
 struct TrainConfig {
   int64_t steps = 2000;
+  int64_t stop_at = 0;  // 0: after the last step
   int64_t global_batch = 16;
   int64_t micro_batch = 2;
   std::string dtype = "fp32";             // fp64 | fp32 | bf16 | fp16
@@ -32,7 +41,8 @@ struct TrainConfig {
   std::string reduce_dtype = "gradient";  // gradient | fp32 | same
   LossScaleConfig loss_scale;             // fp16
   double clip = 1.0;
-  int threads_per_rank = 0;  // 0: the host's cores shared among its ranks, at least one
+  int threads_per_rank = 0;    // 0: the host's cores shared among its ranks, at least one
+  int64_t check_replicas = 0;  // steps; 0: never
 };
 
 struct EvaluateConfig {
@@ -56,19 +66,24 @@ struct VerifyConfig {
 
 struct RunConfig {
   RunSection run;
+  InitConfig init;
   ModelConfig model;
   ParallelConfig parallel;
   ZeroConfig zero;
   MemoryConfig memory;
   TrainConfig train;
+  AnomalyConfig anomaly;
   OptimizerConfig optimizer;
   DataConfig data;
+  CheckpointConfig checkpoint;
   EvaluateConfig evaluate;
   LogConfig log;
   CommConfig comm;
   VerifyConfig verify;
+  FaultConfig fault;
 
   std::string RunDir() const { return run.dir.empty() ? "runs/" + run.name : run.dir; }
+  std::string CheckpointDir() const { return RunDir() + "/checkpoints"; }
   // Where offloaded state goes: zero.offload.path, or a folder of the run.
   std::string OffloadDir() const {
     return zero.offload.path.empty() ? RunDir() + "/offload" : zero.offload.path;

@@ -1,4 +1,4 @@
-// The training loop of one rank, and the run around it.
+// A run from its configuration to its end: checks, folder, ranks. The steps themselves are in loop.h.
 #pragma once
 
 #include <string>
@@ -8,7 +8,6 @@
 #include "orthant/data/dataset.h"
 #include "orthant/mesh/mesh.h"
 #include "orthant/train/launch.h"
-#include "orthant/train/reporter.h"
 #include "orthant/train/run_config.h"
 #include "orthant/train/validate.h"
 
@@ -20,6 +19,7 @@ struct PreparedRun {
   Mesh mesh{Degrees{}};
   Dataset dataset;
   int64_t vocab = 0;
+  std::string config_text;  // as stored with the run; empty outside of one
 };
 
 // Checks the configuration, opens the data and checks one against the other.

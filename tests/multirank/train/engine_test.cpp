@@ -90,7 +90,7 @@ TEST(Engine, StartsAtTheLogOfTheVocabulary) {
   const PreparedRun run = Prepared(c);
   testing::RunRanks(1, [&](Communicator& world) {
     Engine engine = MakeEngine(run, world);
-    const StepResult first = engine.Step(1);
+    const StepResult first = engine.Step();
     EXPECT_NEAR(first.loss, std::log(static_cast<double>(kVocab)), 0.02);
     EXPECT_GT(first.grad_norm, 0.0);
     EXPECT_EQ(first.step, 1);
@@ -105,9 +105,9 @@ TEST(Engine, LearnsASentenceByHeart) {
     const PreparedRun run = OnRefrain(c);
     testing::RunRanks(1, [&](Communicator& world) {
       Engine engine = MakeEngine(run, world);
-      const double first = engine.Step(1).loss;
+      const double first = engine.Step().loss;
       double last = first;
-      for (int64_t step = 2; step <= 30; ++step) last = engine.Step(step).loss;
+      for (int64_t step = 2; step <= 30; ++step) last = engine.Step().loss;
       EXPECT_GT(first, 3.0) << dtype;
       EXPECT_LT(last, 0.5) << dtype;
       EXPECT_LT(engine.Evaluate(/*validation=*/true, 2), 0.5) << dtype;
@@ -124,7 +124,7 @@ TEST(Engine, LearnsOnAMeshAsWell) {
   testing::RunRanks(8, [&](Communicator& world) {
     Engine engine = MakeEngine(run, world);
     double last = 0.0;
-    for (int64_t step = 1; step <= 30; ++step) last = engine.Step(step).loss;
+    for (int64_t step = 1; step <= 30; ++step) last = engine.Step().loss;
     EXPECT_LT(last, 0.5);
   });
 }
@@ -146,7 +146,7 @@ const std::vector<SamplingOptions>& Samplings() {
 
 Outcome OutcomeOf(const PreparedRun& run, Communicator& world) {
   Engine engine = MakeEngine(run, world);
-  for (int64_t step = 1; step <= 2; ++step) engine.Step(step);
+  for (int64_t step = 1; step <= 2; ++step) engine.Step();
   Outcome outcome;
   outcome.validation = engine.Evaluate(/*validation=*/true, 3);
   outcome.training = engine.Evaluate(/*validation=*/false, 3);
@@ -210,7 +210,7 @@ TEST(Engine, TwiceTheSameRunGivesTheSameBits) {
     for (int repeat = 0; repeat < 2; ++repeat) {
       Engine engine = MakeEngine(run, world);
       for (int64_t step = 1; step <= 4; ++step) {
-        const StepResult result = engine.Step(step);
+        const StepResult result = engine.Step();
         bits[repeat].push_back(std::bit_cast<uint64_t>(result.loss));
         bits[repeat].push_back(std::bit_cast<uint64_t>(result.grad_norm));
       }
@@ -229,7 +229,7 @@ TEST(Engine, EvaluationLeavesTraining) {
   testing::RunRanks(1, [&](Communicator& world) {
     Engine with = MakeEngine(run, world), without = MakeEngine(run, world);
     for (int64_t step = 1; step <= 3; ++step) {
-      EXPECT_EQ(with.Step(step).loss, without.Step(step).loss) << step;
+      EXPECT_EQ(with.Step().loss, without.Step().loss) << step;
       const double first = with.Evaluate(/*validation=*/true, 1);
       EXPECT_EQ(with.Evaluate(/*validation=*/true, 1), first) << "a fixed set";
     }
@@ -243,7 +243,7 @@ TEST(Engine, PrefetchChangesNothing) {
   const PreparedRun ahead = Prepared(c);
   testing::RunRanks(1, [&](Communicator& world) {
     Engine a = MakeEngine(plain, world), b = MakeEngine(ahead, world);
-    for (int64_t step = 1; step <= 3; ++step) EXPECT_EQ(a.Step(step).loss, b.Step(step).loss);
+    for (int64_t step = 1; step <= 3; ++step) EXPECT_EQ(a.Step().loss, b.Step().loss);
   });
 }
 

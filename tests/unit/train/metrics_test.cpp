@@ -191,7 +191,7 @@ TEST(ToText, SummaryNamesWhatWasSent) {
 
 TEST(MetricsFile, HoldsOneLineAStep) {
   const testing::Folder folder;
-  auto file = MetricsFile::Create(folder / "metrics.jsonl");
+  auto file = MetricsFile::Open(folder / "metrics.jsonl", 0);
   ASSERT_TRUE(file.ok());
   StepMetrics m = Sample();
   EXPECT_TRUE(file->Append(m).ok());
@@ -202,15 +202,35 @@ TEST(MetricsFile, HoldsOneLineAStep) {
   EXPECT_EQ(nlohmann::json::parse(lines[1])["step"], 341);
 }
 
+TEST(MetricsFile, IsCutBackToAStep) {
+  const testing::Folder folder;
+  const std::string path =
+      folder.Write("metrics.jsonl",
+                   "{\"step\":1,\"loss\":3.0}\n{\"step\":2,\"loss\":2.5,\"val_loss\":2.75}\n"
+                   "{\"step\":3,\"loss\":2.0}\n{\"step\":4,\"lo");
+  const std::vector<MetricsLine> lines = ReadMetrics(path, 100);
+  ASSERT_EQ(lines.size(), 3u) << "the last one was cut off";
+  EXPECT_EQ(lines[1].val_loss, 2.75);
+  auto file = MetricsFile::Open(path, 2);
+  ASSERT_TRUE(file.ok());
+  StepMetrics m = Sample();
+  m.step = 3;
+  EXPECT_TRUE(file->Append(m).ok());
+  const std::vector<std::string> kept = Lines(folder.Read("metrics.jsonl"));
+  ASSERT_EQ(kept.size(), 3u);
+  EXPECT_EQ(kept[1], "{\"step\":2,\"loss\":2.5,\"val_loss\":2.75}") << "to the letter";
+  EXPECT_EQ(nlohmann::json::parse(kept[2])["step"], 3);
+}
+
 TEST(MetricsFile, TellsWhyItCannotBeWritten) {
   const testing::Folder folder;
-  const auto file = MetricsFile::Create(folder / "nowhere/metrics.jsonl");
+  const auto file = MetricsFile::Open(folder / "nowhere/metrics.jsonl", 0);
   EXPECT_EQ(ExitCodeOf(file.status()), ExitCode::kEnvironment);
   EXPECT_THAT(std::string(file.status().message()), HasSubstr("nowhere/metrics.jsonl cannot be written"));
 }
 
 TEST(MetricsFile, AFullDiskIsAnError) {
-  auto file = MetricsFile::Create("/dev/full");
+  auto file = MetricsFile::Open("/dev/full", 0);
   if (!file.ok()) GTEST_SKIP() << "no /dev/full here";
   EXPECT_EQ(ExitCodeOf(file->Append(Sample())), ExitCode::kEnvironment);
 }

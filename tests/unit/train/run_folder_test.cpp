@@ -22,22 +22,20 @@ LoadedConfig Config(const std::vector<std::string>& overrides = {}) {
   return *std::move(loaded);
 }
 
-// Prepares the folder and wants it to work; true when an earlier start was found there.
-bool Prepare(const std::string& path, const LoadedConfig& config) {
-  bool restarted = true;
-  const absl::Status status = PrepareRunFolder(path, config, &restarted);
-  EXPECT_TRUE(status.ok()) << status.message();
-  return restarted;
+// Opens the folder and wants it to work.
+RunFolder Opened(const std::string& path, const LoadedConfig& config) {
+  absl::StatusOr<RunFolder> opened = RunFolder::Open(path, config);
+  EXPECT_TRUE(opened.ok()) << opened.status().message();
+  return opened.ok() ? *std::move(opened) : RunFolder();
 }
 
 absl::Status Refusal(const std::string& path, const LoadedConfig& config) {
-  bool restarted = false;
-  return PrepareRunFolder(path, config, &restarted);
+  return RunFolder::Open(path, config).status();
 }
 
-TEST(PrepareRunFolder, MakesANewOneWithItsParents) {
+TEST(RunFolder, MakesANewOneWithItsParents) {
   const testing::Folder folder;
-  EXPECT_FALSE(Prepare(folder / "deep/down/run", Config()));
+  Opened(folder / "deep/down/run", Config());
   RunConfig stored;
   const auto loaded =
       LoadConfig(folder / "deep/down/run/config.yaml", {}, [&](Fields& f) { Describe(f, stored); });
@@ -47,33 +45,61 @@ TEST(PrepareRunFolder, MakesANewOneWithItsParents) {
   EXPECT_TRUE(loaded->Diff(Config()).empty()) << "the stored configuration is the run's";
 }
 
-TEST(PrepareRunFolder, TakesAnEmptyOne) {
+TEST(RunFolder, TakesAnEmptyOne) {
   const testing::Folder folder;
-  EXPECT_FALSE(Prepare(folder / "", Config()));
+  Opened(folder / "", Config());
   EXPECT_TRUE(folder.Has("config.yaml"));
 }
 
-TEST(PrepareRunFolder, TheSameRunStartsAgainOnAnotherMesh) {
+TEST(RunFolder, TheSameRunMayGoOnOnAnotherMesh) {
   const testing::Folder folder;
   const std::string run = folder / "run";
-  EXPECT_FALSE(Prepare(run, Config()));
-  EXPECT_FALSE(Prepare(run, Config())) << "it never got to a step";
-  folder.Write("run/metrics.jsonl", "{\"step\": 1}\n");
-  folder.Write("run/samples.txt", "text");
-  EXPECT_TRUE(Prepare(run, Config({"parallel.tensor=2", "parallel.zero=3", "zero.shard_ranks=1",
-                                   "zero.offload.parameters=host", "zero.tile_bytes=1 MiB",
-                                   "memory.recompute=full", "memory.limit=2 GiB", "comm.backend=local",
-                                   "log.every=7", "run.dir=elsewhere", "train.threads_per_rank=3"})));
-  EXPECT_FALSE(folder.Has("run/metrics.jsonl"));
-  EXPECT_EQ(folder.Read("run/metrics.jsonl.old"), "{\"step\": 1}\n");
-  EXPECT_EQ(folder.Read("run/samples.txt.old"), "text");
+  Opened(run, Config());
+  Opened(run,
+         Config({"parallel.tensor=2", "parallel.zero=3", "zero.shard_ranks=1", "zero.offload.parameters=host",
+                 "zero.tile_bytes=1 MiB", "memory.recompute=full", "memory.limit=2 GiB", "comm.backend=local",
+                 "log.every=7", "run.dir=elsewhere", "train.threads_per_rank=3", "train.dtype=bf16",
+                 "train.stop_at=4", "checkpoint.every=2"}));
   EXPECT_THAT(folder.Read("run/config.yaml"), HasSubstr("tensor: 2"));
 }
 
-TEST(PrepareRunFolder, AnotherRunIsRefusedAndItsKeysListed) {
+TEST(RunFolder, InUseIsRefused) {
   const testing::Folder folder;
   const std::string run = folder / "run";
-  Prepare(run, Config());
+  {
+    const RunFolder first = Opened(run, Config());
+    const absl::Status status = Refusal(run, Config());
+    EXPECT_EQ(ExitCodeOf(status), ExitCode::kConfiguration);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("is in use by process " + std::to_string(getpid())));
+  }
+  Opened(run, Config());
+}
+
+TEST(RunFolder, OldFilesAreKept) {
+  const testing::Folder folder;
+  folder.Write("metrics.jsonl", "{\"step\": 1}\n");
+  folder.Write("samples.txt", "text");
+  EXPECT_TRUE(KeepOldFiles(folder / "").ok());
+  EXPECT_FALSE(folder.Has("metrics.jsonl"));
+  EXPECT_EQ(folder.Read("metrics.jsonl.old"), "{\"step\": 1}\n");
+  EXPECT_EQ(folder.Read("samples.txt.old"), "text");
+}
+
+TEST(RunFolder, SamplesAreCutBack) {
+  const testing::Folder folder;
+  const std::string first = "--- step 2\nprompt: a\nresponse:\nab --- step 9\n";
+  const std::string path = folder.Write("samples.txt", first + "--- step 4\nprompt: a\nresponse:\nabc\n");
+  EXPECT_TRUE(CutSamples(path, 4).ok());
+  EXPECT_EQ(folder.Read("samples.txt").size(), first.size() * 2 - 12);
+  EXPECT_TRUE(CutSamples(path, 3).ok());
+  EXPECT_EQ(folder.Read("samples.txt"), first);
+  EXPECT_TRUE(CutSamples(folder / "none.txt", 3).ok());
+}
+
+TEST(RunFolder, AnotherRunIsRefusedAndItsKeysListed) {
+  const testing::Folder folder;
+  const std::string run = folder / "run";
+  Opened(run, Config());
   folder.Write("run/metrics.jsonl", "precious");
   const std::string before = folder.Read("run/config.yaml");
   const absl::Status status = Refusal(run, Config({"model.layers=4", "run.seed=5", "parallel.data=2"}));
@@ -87,7 +113,7 @@ TEST(PrepareRunFolder, AnotherRunIsRefusedAndItsKeysListed) {
   EXPECT_EQ(folder.Read("run/config.yaml"), before);
 }
 
-TEST(PrepareRunFolder, ForeignFilesAreRefused) {
+TEST(RunFolder, ForeignFilesAreRefused) {
   const testing::Folder folder;
   folder.Write("home/thesis.tex", "years of work");
   const absl::Status status = Refusal(folder / "home", Config());
@@ -96,7 +122,7 @@ TEST(PrepareRunFolder, ForeignFilesAreRefused) {
   EXPECT_FALSE(folder.Has("home/config.yaml"));
 }
 
-TEST(PrepareRunFolder, AConfigurationThatCannotBeReadIsDamage) {
+TEST(RunFolder, AConfigurationThatCannotBeReadIsDamage) {
   const testing::Folder folder;
   folder.Write("run/config.yaml", "model: {layers: [");
   const absl::Status status = Refusal(folder / "run", Config());
@@ -105,7 +131,7 @@ TEST(PrepareRunFolder, AConfigurationThatCannotBeReadIsDamage) {
   EXPECT_EQ(folder.Read("run/config.yaml"), "model: {layers: [");
 }
 
-TEST(PrepareRunFolder, AFileInItsPlaceIsRefused) {
+TEST(RunFolder, AFileInItsPlaceIsRefused) {
   const testing::Folder folder;
   const std::string file = folder.Write("run", "not a folder");
   const absl::Status status = Refusal(file, Config());
@@ -114,7 +140,7 @@ TEST(PrepareRunFolder, AFileInItsPlaceIsRefused) {
   EXPECT_EQ(folder.Read("run"), "not a folder");
 }
 
-TEST(PrepareRunFolder, AParentThatIsAFileIsRefused) {
+TEST(RunFolder, AParentThatIsAFileIsRefused) {
   const testing::Folder folder;
   folder.Write("parent", "not a folder");
   const absl::Status status = Refusal(folder / "parent/run", Config());
@@ -122,14 +148,14 @@ TEST(PrepareRunFolder, AParentThatIsAFileIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("parent"));
 }
 
-TEST(PrepareRunFolder, AParentThatCannotBeWrittenIsRefused) {
+TEST(RunFolder, AParentThatCannotBeWrittenIsRefused) {
   // Nobody, root included, makes folders in /proc.
   const absl::Status status = Refusal("/proc/orthant-run", Config());
   EXPECT_EQ(ExitCodeOf(status), ExitCode::kConfiguration);
   EXPECT_THAT(std::string(status.message()), HasSubstr("/proc/orthant-run"));
 }
 
-TEST(PrepareRunFolder, AFolderThatCannotBeReadIsRefused) {
+TEST(RunFolder, AFolderThatCannotBeReadIsRefused) {
   if (::geteuid() == 0) GTEST_SKIP() << "root reads everything";
   const testing::Folder folder;
   std::filesystem::create_directory(folder / "run");

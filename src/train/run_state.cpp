@@ -1,0 +1,254 @@
+#include "orthant/train/run_state.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
+#include "orthant/core/status.h"
+
+namespace orthant {
+namespace {
+
+// Stretches are split among the ranks that hold them alike at multiples of this many elements.
+constexpr int64_t kSplitAlignment = 1024;
+
+// The part of [begin, end) that this one of `parts` ranks writes.
+std::pair<int64_t, int64_t> PartOf(int64_t begin, int64_t end, int64_t parts, int64_t mine) {
+  const int64_t even = (end - begin + parts - 1) / parts;
+  const int64_t step = (even + kSplitAlignment - 1) / kSplitAlignment * kSplitAlignment;
+  return {std::min(end, begin + mine * step), std::min(end, begin + (mine + 1) * step)};
+}
+
+// The stretch of a share that this rank writes; empty where others do.
+ShareStretch Written(const ShardedUnit& unit, ShareStretch stretch) {
+  const ParameterSpec& spec = stretch.parameter->spec();
+  const auto place = [](const Communicator* group) {
+    return group == nullptr ? std::pair<int64_t, int64_t>{1, 0}
+                            : std::pair<int64_t, int64_t>{group->size(), group->rank()};
+  };
+  auto [parts, mine] = place(unit.replica());
+  if (spec.replicated_over_tensor()) {
+    const auto [tensor_parts, tensor_mine] = place(unit.tensor());
+    mine = mine * tensor_parts + tensor_mine;
+    parts *= tensor_parts;
+  }
+  const auto [begin, end] =
+      spec.tied_copy ? std::pair{stretch.end, stretch.end} : PartOf(stretch.begin, stretch.end, parts, mine);
+  stretch.offset += begin - stretch.begin;
+  stretch.begin = begin;
+  stretch.end = end;
+  return stretch;
+}
+
+// State in files, opened at the first of the uses that were announced and closed after the last.
+class OpenedOnce {
+ public:
+  OpenedOnce(std::function<at::Tensor()> open, std::function<void()> close)
+      : open_(std::move(open)), close_(std::move(close)) {}
+  void Announce() { ++uses_; }
+  void Copy(int64_t from, int64_t bytes, std::byte* to) {
+    if (!tensor_.defined()) tensor_ = open_();
+    std::copy_n(static_cast<const std::byte*>(tensor_.data_ptr()) + from, bytes, to);
+    if (--uses_ > 0) return;
+    tensor_ = at::Tensor();
+    close_();
+  }
+
+ private:
+  std::function<at::Tensor()> open_;
+  std::function<void()> close_;
+  at::Tensor tensor_;
+  int uses_ = 0;
+};
+
+// One kind of state of a unit: where its share begins, in memory that stays, or what opens it.
+struct Source {
+  StateKind kind;
+  at::ScalarType dtype;
+  int64_t offset = 0;               // of the share, in elements of what is opened
+  const std::byte* base = nullptr;  // null: opened for its use
+  std::shared_ptr<OpenedOnce> opened = nullptr;
+};
+
+const std::byte* BytesOf(const at::Tensor& tensor) {
+  return static_cast<const std::byte*>(tensor.data_ptr());
+}
+
+Source ValuesOf(ShardedUnit& unit) {
+  const at::Tensor values = unit.OpenValues();
+  Source source{StateKind::kParameter, values.scalar_type()};
+  if (unit.values_stay()) source.base = BytesOf(values);
+  unit.CloseValues(/*changed=*/false);
+  source.opened = std::make_shared<OpenedOnce>([&unit] { return unit.OpenValues(); },
+                                               [&unit] { unit.CloseValues(/*changed=*/false); });
+  return source;
+}
+
+std::vector<Source> StateOf(AdamW& optimizer, int unit, int64_t share) {
+  const at::Tensor state = optimizer.OpenState(unit);
+  std::vector<Source> sources;
+  const auto opened =
+      std::make_shared<OpenedOnce>([&optimizer, unit] { return optimizer.OpenState(unit); },
+                                   [&optimizer, unit] { optimizer.CloseState(unit, /*changed=*/false); });
+  constexpr std::array kKinds = {StateKind::kFirstMoment, StateKind::kSecondMoment, StateKind::kMaster};
+  for (int64_t k = 0; (k + 1) * share <= state.numel() && share > 0; ++k) {
+    Source source{kKinds[static_cast<size_t>(k)], state.scalar_type(), k * share};
+    if (optimizer.store().tier() != Tier::kNvme)
+      source.base = BytesOf(state) + k * share * static_cast<int64_t>(state.itemsize());
+    source.opened = opened;
+    sources.push_back(std::move(source));
+  }
+  optimizer.CloseState(unit, /*changed=*/false);
+  return sources;
+}
+
+StatePiece PieceOf(const ShareStretch& stretch, const Source& source, int unit) {
+  const ParameterSpec& spec = stretch.parameter->spec();
+  StatePiece piece;
+  piece.tensor = spec.name;
+  piece.kind = source.kind;
+  piece.dtype = source.dtype;
+  piece.shape = spec.shape;
+  piece.portion = PortionOf(spec, stretch.begin, stretch.end);
+  piece.unit = unit;
+  const auto size = static_cast<int64_t>(c10::elementSize(source.dtype));
+  if (source.base != nullptr) {
+    piece.data = source.base + stretch.offset * size;
+  } else {
+    const int64_t from = source.offset + stretch.offset, count = stretch.end - stretch.begin;
+    source.opened->Announce();
+    piece.fetch = [opened = source.opened, from, count, size](std::byte* to) {
+      opened->Copy(from * size, count * size, to);
+    };
+  }
+  return piece;
+}
+
+// What is read into `memory`, the whole share of one kind.
+void AddTargets(const ShardedUnit& unit, StateKind stored, const at::Tensor& memory,
+                std::vector<StateTarget>& targets) {
+  const auto size = static_cast<int64_t>(memory.itemsize());
+  for (const ShareStretch& stretch : unit.ShareStretches()) {
+    const ParameterSpec& spec = stretch.parameter->spec();
+    targets.push_back({spec.name, stored, spec.shape, PortionOf(spec, stretch.begin, stretch.end),
+                       memory.scalar_type(),
+                       static_cast<std::byte*>(memory.data_ptr()) + stretch.offset * size});
+  }
+}
+
+// The stored kind that parameters of `dtype` are read from: the stored parameters when they are of this type,
+// else what is most exact.
+StateKind StoredParameters(const CheckpointManifest& manifest, const std::string& name,
+                           at::ScalarType dtype) {
+  const auto parameter = manifest.tensors.find({name, StateKind::kParameter});
+  if (parameter != manifest.tensors.end() && parameter->second.dtype == dtype) return StateKind::kParameter;
+  return manifest.tensors.count({name, StateKind::kMaster}) > 0 ? StateKind::kMaster : StateKind::kParameter;
+}
+
+absl::Status LoadUnit(ShardedUnit& unit, AdamW& optimizer, int index, CheckpointReader& reader, bool all) {
+  if (unit.ShareStretches().empty()) return absl::OkStatus();
+  const std::string& name = unit.ShareStretches().front().parameter->spec().name;
+  const int64_t share = unit.share();
+  std::vector<StateTarget> targets;
+  const at::Tensor values = unit.OpenValues();
+  AddTargets(unit, StoredParameters(reader.manifest(), name, values.scalar_type()), values, targets);
+  const at::Tensor state = optimizer.OpenState(index);
+  if (state.numel() > 2 * share) {
+    const StateKind kind = StoredParameters(reader.manifest(), name, at::kFloat);
+    AddTargets(unit, kind, state.narrow(0, 2 * share, share), targets);
+  }
+  if (all) {
+    AddTargets(unit, StateKind::kFirstMoment, state.narrow(0, 0, share), targets);
+    AddTargets(unit, StateKind::kSecondMoment, state.narrow(0, share, share), targets);
+  }
+  absl::Status loaded = reader.Load(targets);
+  optimizer.CloseState(index, /*changed=*/true);
+  unit.CloseValues(/*changed=*/true);
+  return loaded;
+}
+
+}  // namespace
+
+int64_t Progress::batches_passed() const {
+  int64_t passed = 0;
+  for (const SkippedBatches& s : skipped) passed += s.rolled_back ? s.count : 0;
+  return passed;
+}
+
+std::vector<StatePiece> CollectState(const ParallelModel& model, AdamW& optimizer, bool all) {
+  std::vector<StatePiece> pieces;
+  for (size_t u = 0; u < model.units().size(); ++u) {
+    ShardedUnit& unit = *model.units()[u];
+    const int index = static_cast<int>(u);
+    std::vector<Source> sources = {ValuesOf(unit)};
+    if (all) {
+      for (Source& source : StateOf(optimizer, index, unit.share())) sources.push_back(std::move(source));
+    }
+    for (const ShareStretch& stretch : unit.ShareStretches()) {
+      const ShareStretch mine = Written(unit, stretch);
+      if (mine.begin >= mine.end) continue;
+      for (const Source& source : sources) pieces.push_back(PieceOf(mine, source, index));
+    }
+  }
+  return pieces;
+}
+
+absl::Status LoadState(ParallelModel& model, AdamW& optimizer, CheckpointReader& reader, bool all) {
+  absl::Status first;
+  for (size_t u = 0; u < model.units().size(); ++u) {
+    first.Update(LoadUnit(*model.units()[u], optimizer, static_cast<int>(u), reader, all));
+    if (!first.ok()) break;
+  }
+  model.GatherParameters();
+  return first;
+}
+
+nlohmann::ordered_json ToJson(const Progress& p) {
+  nlohmann::ordered_json skipped = nlohmann::ordered_json::array();
+  for (const SkippedBatches& s : p.skipped) {
+    skipped.push_back({{"step", s.step},
+                       {"first", s.first},
+                       {"count", s.count},
+                       {"reason", s.reason},
+                       {"rolled_back", s.rolled_back}});
+  }
+  return {{"step", p.step},
+          {"updates", p.updates},
+          {"next_batch", p.next_batch()},
+          {"loss_scale",
+           {{"value", p.loss_scale.value},
+            {"finite_steps", p.loss_scale.finite_steps},
+            {"tolerance", p.loss_scale.tolerance},
+            {"skipped", p.loss_scale.skipped}}},
+          {"recent_losses", p.recent_losses},
+          {"skipped", skipped}};
+}
+
+absl::StatusOr<Progress> ProgressFromJson(const nlohmann::ordered_json& run, const std::string& origin) {
+  try {
+    const nlohmann::ordered_json& json = run.at("progress");
+    Progress p;
+    p.step = json.at("step").get<int64_t>();
+    p.updates = json.at("updates").get<int64_t>();
+    const nlohmann::ordered_json& scale = json.at("loss_scale");
+    p.loss_scale.value = scale.at("value").get<double>();
+    p.loss_scale.finite_steps = scale.at("finite_steps").get<int64_t>();
+    p.loss_scale.tolerance = scale.at("tolerance").get<int64_t>();
+    p.loss_scale.skipped = scale.at("skipped").get<int64_t>();
+    p.recent_losses = json.at("recent_losses").get<std::vector<double>>();
+    for (const nlohmann::ordered_json& s : json.at("skipped")) {
+      p.skipped.push_back({s.at("step").get<int64_t>(), s.at("first").get<int64_t>(),
+                           s.at("count").get<int64_t>(), s.at("reason").get<std::string>(),
+                           s.at("rolled_back").get<bool>()});
+    }
+    return p;
+  } catch (const nlohmann::json::exception& error) {
+    return DataError(absl::StrCat(origin, ": its training progress cannot be read (", error.what(),
+                                  "); begin a new run from its parameters with init.from"));
+  }
+}
+
+}  // namespace orthant
