@@ -43,12 +43,12 @@ void CollectiveTape::Run(PlannedOperation op) {
 int CollectiveTape::Issue(PlannedOperation op) {
   if (SizeOf(op.group) == 1) return -1;
   if (free_.empty()) {
-    free_.push_back(static_cast<int>(issued_.size()));
+    free_.insert(static_cast<int>(issued_.size()));
     issued_.emplace_back();
   }
   op.mode = Mode::kIssue;
-  op.slot = free_.back();
-  free_.pop_back();
+  op.slot = *free_.begin();
+  free_.erase(free_.begin());
   issued_[static_cast<size_t>(op.slot)] = op;
   recording_.list.push_back(op);
   return op.slot;
@@ -59,7 +59,7 @@ void CollectiveTape::Wait(int* slot) {
   PlannedOperation wait = issued_[static_cast<size_t>(*slot)];
   wait.mode = Mode::kWait;
   recording_.list.push_back(wait);
-  free_.push_back(*slot);
+  free_.insert(*slot);
   *slot = -1;
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
 #include <vector>
 
 #include "orthant/data_parallel/unit_plan.h"
@@ -50,7 +51,7 @@ class CollectiveTape {
   Sizes sizes_;
   Recording recording_;
   std::vector<PlannedOperation> issued_;  // by slot
-  std::vector<int> free_;
+  std::set<int> free_;                    // the lowest is taken first, so that equal passes have equal slots
 };
 
 // What the units of a rank have in common.
