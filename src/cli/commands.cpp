@@ -3,7 +3,8 @@
 namespace orthant {
 
 const std::vector<AddCommand>& Commands() {
-  static const std::vector<AddCommand> commands = {AddTrain, AddVerify, AddData, AddConfig, AddLaunch};
+  static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddData,
+                                                   AddCheckpoint, AddConfig, AddLaunch};
   return commands;
 }
 

@@ -8,6 +8,7 @@ namespace orthant {
 void AddTrain(CLI::App& app, CommandAction* action);
 void AddVerify(CLI::App& app, CommandAction* action);
 void AddData(CLI::App& app, CommandAction* action);
+void AddCheckpoint(CLI::App& app, CommandAction* action);
 void AddConfig(CLI::App& app, CommandAction* action);
 void AddLaunch(CLI::App& app, CommandAction* action);
 
