@@ -3,7 +3,7 @@
 namespace orthant {
 
 const std::vector<AddCommand>& Commands() {
-  static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddData,
+  static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddPlan,  AddData,
                                                    AddCheckpoint, AddConfig, AddLaunch};
   return commands;
 }

@@ -7,6 +7,7 @@ namespace orthant {
 
 void AddTrain(CLI::App& app, CommandAction* action);
 void AddVerify(CLI::App& app, CommandAction* action);
+void AddPlan(CLI::App& app, CommandAction* action);
 void AddData(CLI::App& app, CommandAction* action);
 void AddCheckpoint(CLI::App& app, CommandAction* action);
 void AddConfig(CLI::App& app, CommandAction* action);
