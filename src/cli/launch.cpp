@@ -182,7 +182,7 @@ void AddLaunch(CLI::App& app, CommandAction* action) {
       ->required()
       ->type_name("COMMAND");
   command->add_option("--restarts", options->restarts, "How often it may be started again")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
   command->add_option("--backoff", options->backoff, "Seconds before the first restart; doubles up to 60")
       ->check(CLI::Range(0.0, 60.0))
@@ -190,7 +190,7 @@ void AddLaunch(CLI::App& app, CommandAction* action) {
   command->add_flag("--elastic", options->elastic,
                     "After a failure without progress, go on with a smaller parallel.data");
   command->add_option("--ranks", options->ranks, "Run the subcommand as so many MPI processes (mpirun)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1000000));
   command->footer(kExamples);
   command->callback([options, action, &app] {
     for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) {

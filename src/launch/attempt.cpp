@@ -205,6 +205,7 @@ absl::StatusOr<AttemptEnd> RunAttempt(const AttemptOptions& options, const Super
   AttemptEnd end;
   WaitForChild(*child, options, signals, &end);
   if (end.exit_code != 0) EndLeftovers(options, signals, &end);
+  Reap(0, &end);  // what has ended since it was last looked for
   return end;
 }
 
