@@ -13,10 +13,10 @@
 
 namespace orthant {
 
-absl::StatusOr<Inspection> InspectCheckpoint(const std::string& step_folder) {
+absl::StatusOr<CheckpointInspection> InspectCheckpoint(const std::string& step_folder) {
   absl::StatusOr<CheckpointManifest> manifest = ReadCheckpointManifest(step_folder);
   if (!manifest.ok()) return manifest.status();
-  Inspection inspection{step_folder, *std::move(manifest), {}};
+  CheckpointInspection inspection{step_folder, *std::move(manifest), {}};
   for (const CheckpointManifest::File& file : inspection.manifest.files) {
     const std::string path = absl::StrCat(step_folder, "/", file.name);
     std::error_code error;
@@ -32,14 +32,14 @@ absl::StatusOr<Inspection> InspectCheckpoint(const std::string& step_folder) {
   return inspection;
 }
 
-absl::Status Inspection::status() const {
+absl::Status CheckpointInspection::status() const {
   if (faults.empty()) return absl::OkStatus();
   return DataError(absl::StrCat(
       faults.front(), faults.size() > 1 ? absl::StrCat(" (and ", faults.size() - 1, " others)") : "",
       "; `orthant checkpoint verify ", folder, "` says what is hurt"));
 }
 
-nlohmann::ordered_json Inspection::ToJson() const {
+nlohmann::ordered_json CheckpointInspection::ToJson() const {
   using Json = nlohmann::ordered_json;
   Json json = {{"folder", folder},          {"step", manifest.step},     {"version", manifest.version},
                {"format", manifest.format}, {"bytes", manifest.bytes()}, {"run", manifest.run},

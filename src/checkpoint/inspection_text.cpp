@@ -59,7 +59,7 @@ std::string MeshLine(const Json& run) {
 
 std::string ModelLine(const Json& run) {
   std::vector<std::string> words;
-  const Json model = run.contains("model") ? run["model"] : Json();
+  const Json model = run.value("model", Json());
   Add(model, "family", "", &words);
   for (const char* key : {"layers", "heads", "hidden", "context", "vocab"}) Add(model, key, key, &words);
   AddFlag(model, "bias", "biases", "no biases", &words);
@@ -72,18 +72,23 @@ std::string ModelLine(const Json& run) {
 
 std::string StateLine(const Json& run) {
   std::vector<std::string> words;
+  Add(run, "name", "run", &words);
   Add(run, "content", "content", &words);
-  if (run.contains("seed")) words.push_back("seed " + run["seed"].dump());  // no thousands' commas
+  if (run.contains("seed")) words.push_back("seed " + run["seed"].dump());  // no commas
   Add(run, "sampler_position", "next sample", &words);
-  if (run.contains("loss_scale") && run["loss_scale"].is_object()) {
-    Add(run["loss_scale"], "scale", "loss scale", &words);
+  const Json progress = run.value("progress", Json());
+  Add(progress, "updates", "updates", &words);
+  if (progress.is_object() && progress.contains("loss_scale") && run.value("dtype", Json()) == "fp16") {
+    Add(progress["loss_scale"], "value", "loss scale", &words);
   }
-  if (run.contains("imported") && run["imported"].is_object())
-    Add(run["imported"], "from", "imported from", &words);
+  if (progress.is_object() && progress.contains("skipped") && !progress["skipped"].empty()) {
+    words.push_back(absl::StrCat("batches skipped ", progress["skipped"].size(), " times"));
+  }
+  Add(run.value("imported", Json()), "from", "imported from", &words);
   return Line("state", words);
 }
 
-std::string Head(const Inspection& inspection) {
+std::string Head(const CheckpointInspection& inspection) {
   const CheckpointManifest& m = inspection.manifest;
   const Json run = m.run.is_object() ? m.run : Json::object();
   return absl::StrCat(inspection.folder, "\n  step ", m.step, ", saved by orthant ", m.version, ", format ",
@@ -219,7 +224,7 @@ std::string Files(const CheckpointManifest& manifest, bool all) {
 
 }  // namespace
 
-std::string Inspection::ToText(bool all) const {
+std::string CheckpointInspection::ToText(bool all) const {
   std::string text = absl::StrCat(Head(*this), "\n", Tree(manifest, all), "\n", Totals(manifest), "\n",
                                   Files(manifest, all));
   for (const std::string& fault : faults) absl::StrAppend(&text, "FAULT ", fault, "\n");

@@ -1,6 +1,7 @@
 #include "checkpoint/tensor_order.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <tuple>
 
@@ -10,12 +11,29 @@
 namespace orthant {
 namespace {
 
-std::tuple<int, int64_t, std::string> Place(const std::string& name) {
+// As data flows: embeddings; in each layer norm, attention, norm, MLP; the last norm and the head. A bias
+// comes behind its weight.
+constexpr std::array<const char*, 4> kInLayer = {"ln_1.", "attn.", "ln_2.", "mlp."};
+constexpr std::array<const char*, 4> kOutside = {"wte.", "wpe.", "h.", "lm_head."};
+
+template <size_t kCount>
+int RankIn(const std::array<const char*, kCount>& prefixes, const std::string& name) {
+  for (size_t i = 0; i < kCount; ++i) {
+    if (absl::StartsWith(name, prefixes[i])) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+using Place = std::tuple<int, int64_t, int, std::string, bool, std::string>;
+
+Place PlaceOf(const std::string& name) {
   const LayerName layer = LayerOf(name);
-  if (layer.layer >= 0) return {2, layer.layer, layer.rest};
-  if (absl::StartsWith(name, "wte.")) return {0, 0, name};
-  if (absl::StartsWith(name, "wpe.")) return {1, 0, name};
-  return {3, absl::StartsWith(name, "lm_head.") ? 1 : 0, name};
+  const bool bias = absl::EndsWith(name, ".bias");
+  const std::string stem = layer.rest.substr(0, layer.rest.rfind('.'));
+  if (layer.layer >= 0) return {2, layer.layer, RankIn(kInLayer, layer.rest), stem, bias, layer.rest};
+  const int place = RankIn(kOutside, name);
+  // Others, as ln_f, stand between the layers and the head.
+  return {place == 3 ? 4 : place < 0 ? 3 : place, 0, 0, stem, bias, name};
 }
 
 }  // namespace
@@ -35,7 +53,7 @@ std::vector<std::string> TensorNames(const CheckpointManifest& manifest) {
   for (const auto& [key, tensor] : manifest.tensors) names.insert(key.first);
   std::vector<std::string> order(names.begin(), names.end());
   std::sort(order.begin(), order.end(),
-            [](const std::string& a, const std::string& b) { return Place(a) < Place(b); });
+            [](const std::string& a, const std::string& b) { return PlaceOf(a) < PlaceOf(b); });
   return order;
 }
 

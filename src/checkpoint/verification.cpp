@@ -39,7 +39,7 @@ std::vector<Place> InFileOrder(const CheckpointManifest& manifest) {
 
 class Checker {
  public:
-  Checker(const CheckpointManifest& manifest, const VerifyProgress& progress, Verification* out)
+  Checker(const CheckpointManifest& manifest, const VerificationProgress& progress, Verification* out)
       : manifest_(manifest), progress_(progress), out_(out), total_(manifest.bytes()) {}
 
   void Run() {
@@ -69,7 +69,10 @@ class Checker {
       } else if (absl::EndsWith(file->path(), ".safetensors")) {
         // Not needed to load it here, but by every other program.
         const auto header = ReadArchiveHeader(*file);
-        if (!header.ok()) out_->faults.emplace_back(header.status().message());
+        if (!header.ok()) {
+          out_->faults.push_back(absl::StrCat(
+              header.status().message(), " (its tensors, which are checked by themselves, can be loaded)"));
+        }
       }
       files_.push_back(*std::move(file));
     }
@@ -162,7 +165,7 @@ class Checker {
   }
 
   const CheckpointManifest& manifest_;
-  const VerifyProgress& progress_;
+  const VerificationProgress& progress_;
   Verification* out_;
   std::vector<PositionedFile> files_;  // as in the manifest; an empty path: cannot be opened
   int64_t total_, done_ = 0;
@@ -177,7 +180,7 @@ std::string FirstFault(const Verification& v) {
 
 }  // namespace
 
-Verification VerifyStep(const std::string& step_folder, const VerifyProgress& progress) {
+Verification VerifyStep(const std::string& step_folder, const VerificationProgress& progress) {
   Verification out;
   out.folder = step_folder;
   while (out.folder.size() > 1 && out.folder.back() == '/') out.folder.pop_back();
@@ -191,7 +194,7 @@ Verification VerifyStep(const std::string& step_folder, const VerifyProgress& pr
   return out;
 }
 
-Verification VerifyCheckpoint(const std::string& step_folder, const VerifyProgress& progress) {
+Verification VerifyCheckpoint(const std::string& step_folder, const VerificationProgress& progress) {
   Verification out = VerifyStep(step_folder, progress);
   if (out.whole()) return out;
   const fs::path here(out.folder);

@@ -19,7 +19,7 @@ struct Options {
 absl::Status Inspect(const Options& options) {
   const absl::StatusOr<std::string> folder = ResolveCheckpoint(options.path);
   if (!folder.ok()) return folder.status();
-  const absl::StatusOr<Inspection> inspection = InspectCheckpoint(*folder);
+  const absl::StatusOr<CheckpointInspection> inspection = InspectCheckpoint(*folder);
   if (!inspection.ok()) return inspection.status();
   if (options.format == "json") {
     PrintJson(inspection->ToJson());

@@ -12,7 +12,7 @@
 
 namespace orthant {
 
-struct Inspection {
+struct CheckpointInspection {
   std::string folder;
   CheckpointManifest manifest;
   std::vector<std::string> faults;  // files that are missing or of another size: whole sentences
@@ -24,6 +24,6 @@ struct Inspection {
 };
 
 // Errors of ReadCheckpointManifest.
-absl::StatusOr<Inspection> InspectCheckpoint(const std::string& step_folder);
+absl::StatusOr<CheckpointInspection> InspectCheckpoint(const std::string& step_folder);
 
 }  // namespace orthant

@@ -45,12 +45,12 @@ struct Verification {
   nlohmann::ordered_json ToJson() const;
 };
 
-using VerifyProgress = std::function<void(int64_t done, int64_t total)>;  // bytes
+using VerificationProgress = std::function<void(int64_t done, int64_t total)>;  // bytes
 
 // Reads all of one step's folder, in pieces.
-Verification VerifyStep(const std::string& step_folder, const VerifyProgress& progress);
+Verification VerifyStep(const std::string& step_folder, const VerificationProgress& progress);
 
 // The same, and when it is hurt the other steps beside it.
-Verification VerifyCheckpoint(const std::string& step_folder, const VerifyProgress& progress);
+Verification VerifyCheckpoint(const std::string& step_folder, const VerificationProgress& progress);
 
 }  // namespace orthant

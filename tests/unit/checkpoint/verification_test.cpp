@@ -131,6 +131,21 @@ TEST_F(VerificationTest, WhatTrainingNeedsAndIsNotThere) {
                                                  HasSubstr("wpe.weight has a first_moment and no value")}));
 }
 
+TEST_F(VerificationTest, AHeaderThatOthersCannotReadIsAFault) {
+  // Made by hand: a shard of the format's name without its header.
+  for (const char* file : {"shard_0.bin", "shard_1.bin", "shard_2.bin"}) {
+    fs::rename(Folder(10) + "/" + file, Folder(10) + "/" + file + std::string(".safetensors"));
+  }
+  auto manifest = ReadCheckpointManifest(Folder(10));
+  ASSERT_TRUE(manifest.ok());
+  for (auto& file : manifest->files) file.name += ".safetensors";
+  std::ofstream(Folder(10) + "/" + kCheckpointManifest, std::ios::binary) << ToText(*manifest);
+  const Verification v = VerifyStep(Folder(10), nullptr);
+  EXPECT_THAT(v.faults, SizeIs(3));
+  EXPECT_THAT(v.hurt, SizeIs(0));
+  EXPECT_THAT(v.faults[0], HasSubstr("can be loaded"));
+}
+
 TEST_F(VerificationTest, StraysAreToldAndNoFault) {
   std::ofstream(Folder(10) + "/notes.txt") << "mine";
   const Verification v = VerifyCheckpoint(Folder(10), nullptr);
@@ -153,6 +168,8 @@ TEST(InspectionTest, TellsTreeMeshAndModel) {
   EXPECT_THAT(text, HasSubstr("[3, 8, 8]"));
   EXPECT_THAT(text, HasSubstr("seed 1337"));
   EXPECT_LT(text.find("wte.weight"), text.find("wpe.weight"));
+  EXPECT_LT(text.find("ln_1.weight"), text.find("attn.c_attn.weight"));
+  EXPECT_LT(text.find("attn.c_proj.weight"), text.find("ln_2.weight"));
   EXPECT_LT(text.find("mlp.c_proj.weight"), text.find("ln_f.weight"));
   const std::string all = inspection->ToText(true);
   EXPECT_LT(all.find("h.2\n"), all.find("h.10\n"));
