@@ -9,7 +9,7 @@
 #include "orthant/core/signals.h"
 #include "orthant/core/status.h"
 #include "orthant/memory/account.h"
-// P#include "orthant/train/collective_check.h"
+#include "orthant/train/collective_check.h"
 #include "orthant/train/loop.h"
 #include "orthant/train/memory_advice.h"
 #include "orthant/train/peak.h"
@@ -111,7 +111,9 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
   RunFolder folder;  // held until the run has ended
   if (ready.ok()) {
     run->config_text = loaded.Dump();
-    // P    ready = CheckCollectives(config, run->mesh, run->vocab);
+  }
+  if (ready.ok() && launcher.first()) {
+    ready = CheckCollectives(config, run->mesh, run->vocab);
   }
   if (ready.ok() && launcher.first()) {
     absl::StatusOr<RunFolder> opened = RunFolder::Open(config.RunDir(), loaded);
@@ -122,11 +124,13 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
   if (absl::Status agreed = launcher.Agree(ready); !agreed.ok()) return agreed;
 
   InstallStopSignals();
-  // P  const RunPlace place{config.RunDir() + "/flight", [&](int rank) { return run->mesh.Describe(rank); }};
-  return launcher.Run(config.comm, run->mesh.world(), config.train.threads_per_rank, /*place,*/
-                      [&](Communicator& world, const RankEnvironment& environment) {
-                        return TrainRank(*run, json, world, environment);
-                      });
+  const RunPlace place{config.RunDir() + "/flight", [&](int rank) { return run->mesh.Describe(rank); }};
+  return launcher.Run(
+      config.comm, run->mesh.world(), config.train.threads_per_rank,
+      [&](Communicator& world, const RankEnvironment& environment) {
+        return TrainRank(*run, json, world, environment);
+      },
+      place);
 }
 
 }  // namespace orthant

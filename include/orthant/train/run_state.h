@@ -28,6 +28,7 @@ struct Progress {
   int64_t batches_passed() const;
   // The batch, counted from 0, of the next step.
   int64_t next_batch() const { return step + batches_passed(); }
+  friend bool operator==(const Progress&, const Progress&) = default;
 };
 nlohmann::ordered_json ToJson(const Progress& progress);
 // DataError naming `origin` and the field.
