@@ -206,24 +206,20 @@ TEST(CollectivePlan, PrefetchAndRelease) {
   for (const int64_t prefetch : {int64_t{0}, int64_t{1}, int64_t{20000}, int64_t{1} << 30}) {
     for (const bool release : {true, false}) {
       for (const int64_t bucket : {int64_t{2048}, int64_t{64} << 20}) {
-        for (const char* recompute : {"none", "full"}) {
-          RunConfig c = On(Small(), 2, 1, 2, 1);
-          c.parallel.zero = 3;
-          c.zero.prefetch_bytes = prefetch;
-          c.zero.release_after_forward = release;
-          c.zero.bucket_bytes = bucket;
-          c.zero.tile_bytes = bucket / 2;
-          c.memory.recompute = recompute;
-          CheckRun(c);
-          c = On(Small(), 2, 2, 1, 1);
-          c.parallel.zero = 3;
-          c.parallel.tensor_sequence = release;
-          c.zero.prefetch_bytes = prefetch;
-          c.zero.release_after_forward = release;
-          c.zero.bucket_bytes = bucket;
-          c.memory.recompute = recompute;
-          CheckRun(c);
-        }
+        RunConfig c = On(Small(), 2, 1, 2, 1);
+        c.train.micro_batch = 2;
+        c.parallel.zero = 3;
+        c.zero.prefetch_bytes = prefetch;
+        c.zero.release_after_forward = release;
+        c.zero.bucket_bytes = bucket;
+        c.zero.tile_bytes = bucket / 2;
+        c.memory.recompute = (bucket > 2048) == release ? "full" : "none";
+        CheckRun(c);
+        c.parallel.pipeline = 1;
+        c.parallel.tensor = 2;
+        c.parallel.tensor_sequence = release;
+        c.zero.tile_bytes = 0;
+        CheckRun(c);
       }
     }
   }

@@ -7,68 +7,25 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "orthant/core/status.h"
 #include "orthant/train/layouts.h"
-#include "orthant/train/validate.h"
+#include "unit/train/collective_fixture.h"
 
 namespace orthant {
 namespace {
 
 using Kind = CollectiveConflict::Kind;
 using Mode = PlannedOperation::Mode;
+using testing::Everything;
 using ::testing::HasSubstr;
-
-constexpr int64_t kVocab = 29;
-
-RunConfig Small() {
-  RunConfig c;
-  c.model.layers = 4;
-  c.model.heads = 4;
-  c.model.hidden = 16;
-  c.model.context = 16;
-  c.train.global_batch = 8;
-  c.train.micro_batch = 1;
-  return c;
-}
-
-RunConfig On(RunConfig c, int data, int tensor, int pipeline, int sequence) {
-  c.parallel.data = data;
-  c.parallel.tensor = tensor;
-  c.parallel.pipeline = pipeline;
-  c.parallel.sequence = sequence;
-  return c;
-}
-
-Mesh MeshOf(const RunConfig& c) {
-  return MakeMesh(c.parallel, c.parallel.degrees().world()).value();
-}
-
-struct Planned {
-  explicit Planned(const RunConfig& config)
-      : mesh(MeshOf(config)),
-        groups(mesh, config.zero.shard_ranks),
-        plan(PlanCollectives(config, mesh, kVocab)) {}
-  std::string Check() const {
-    const std::optional<CollectiveConflict> conflict = CheckPlan(plan, groups);
-    return conflict ? conflict->ToString(mesh) : "";
-  }
-  Mesh mesh;
-  MeshGroups groups;
-  CollectivePlan plan;
-};
-
-// Degrees of 2 on every axis, ZeRO 3 in hybrid shards, tensor_sequence: every group takes part.
-RunConfig Everything() {
-  RunConfig c = On(Small(), 4, 2, 2, 2);
-  c.parallel.zero = 3;
-  c.parallel.tensor_sequence = true;
-  c.zero.shard_ranks = 4;
-  return c;
-}
+using testing::kVocab;
+using testing::MeshOf;
+using testing::On;
+using testing::Planned;
+using testing::Small;
 
 TEST(CollectiveCheck, EveryLegalLayoutPasses) {
   RunConfig c = Small();
@@ -122,124 +79,6 @@ TEST(CollectiveCheck, GroupsAreThoseOfTheMesh) {
   EXPECT_TRUE(MeshGroups(single, 0).Members(GroupKind::kShard, 1).empty());
   EXPECT_TRUE(MeshGroups(single, 0).Members(GroupKind::kEmbeddingPair, 1).empty());
 }
-
-// Changes on one rank. Each is tried at every operation of the rank's list where it changes anything, and
-// each must be found and name that rank.
-class Mutations : public ::testing::TestWithParam<int> {
- protected:
-  using Change = std::function<bool(OperationList& list, size_t at)>;  // false: changes nothing there
-
-  void Try(const Change& change, const std::function<void(const CollectiveConflict&)>& also = nullptr) {
-    RunConfig c = Everything();
-    c.parallel.zero = GetParam();
-    const Planned planned(c);
-    const CollectivePass& pass = planned.plan.Of(CollectivePlan::Moment::kStep);
-    int64_t tried = 0;
-    for (const int64_t rank : {int64_t{0}, int64_t{13}, planned.mesh.world() - 1}) {
-      const OperationList list = pass.ListOf(rank);
-      for (size_t at = 0; at < list.size(); ++at) {
-        OperationList changed = list;
-        if (!change(changed, at)) continue;
-        CollectivePass mutated = pass;
-        mutated.Replace(rank, std::move(changed));
-        const std::optional<CollectiveConflict> conflict = CheckPass(mutated, planned.groups);
-        ASSERT_TRUE(conflict.has_value()) << "rank " << rank << ": " << Describe(list[at]);
-        const std::string text = conflict->ToString(planned.mesh);
-        const bool named =
-            std::any_of(conflict->sides.begin(), conflict->sides.end(),
-                        [&](const CollectiveConflict::Side& side) { return side.rank == rank; });
-        ASSERT_TRUE(named) << "rank " << rank << ": " << Describe(list[at]) << "\n" << text;
-        ASSERT_THAT(text, HasSubstr(planned.mesh.Describe(rank)));
-        if (also) also(*conflict);
-        ++tried;
-      }
-    }
-    EXPECT_GT(tried, 100);
-  }
-
-  static bool IsWait(const PlannedOperation& op) { return op.mode == Mode::kWait; }
-};
-
-TEST_P(Mutations, Skipped) {
-  Try([](OperationList& list, size_t at) {
-    if (IsWait(list[at])) return false;
-    const PlannedOperation gone = list[at];
-    list.erase(list.begin() + static_cast<std::ptrdiff_t>(at));
-    if (gone.mode != Mode::kIssue) return true;
-    for (size_t i = at; i < list.size(); ++i) {  // its wait too: as if it had never been asked for
-      if (!IsWait(list[i]) || list[i].slot != gone.slot) continue;
-      list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
-      return true;
-    }
-    return true;
-  });
-}
-
-TEST_P(Mutations, Doubled) {
-  Try([](OperationList& list, size_t at) {
-    if (IsWait(list[at])) return false;
-    PlannedOperation twice = list[at];
-    twice.mode = Mode::kBlocking;
-    list.insert(list.begin() + static_cast<std::ptrdiff_t>(at), twice);
-    return true;
-  });
-}
-
-TEST_P(Mutations, OtherCount) {
-  Try(
-      [](OperationList& list, size_t at) {
-        if (IsWait(list[at])) return false;
-        ++list[at].count;
-        return true;
-      },
-      [](const CollectiveConflict& conflict) {
-        EXPECT_EQ(conflict.kind, Kind::kMismatch);
-        EXPECT_EQ(conflict.difference, "count");
-      });
-}
-
-TEST_P(Mutations, OtherDtype) {
-  Try(
-      [](OperationList& list, size_t at) {
-        if (IsWait(list[at])) return false;
-        list[at].dtype = c10::ScalarType::BFloat16;
-        return true;
-      },
-      [](const CollectiveConflict& conflict) { EXPECT_EQ(conflict.difference, "dtype"); });
-}
-
-TEST_P(Mutations, OtherReductionOrKind) {
-  Try([](OperationList& list, size_t at) {
-    if (list[at].kind == OpKind::kAllReduce && !IsWait(list[at])) {
-      list[at].reduce = ReduceOp::kMin;
-      return true;
-    }
-    if (list[at].kind != OpKind::kAllGather || IsWait(list[at])) return false;
-    list[at].kind = OpKind::kReduceScatter;
-    return true;
-  });
-}
-
-// Two neighbours in one group change places; also two messages to one peer.
-TEST_P(Mutations, ReorderedWithinAGroup) {
-  Try([](OperationList& list, size_t at) {
-    if (IsWait(list[at]) || list[at].mode != Mode::kBlocking) return false;
-    for (size_t next = at + 1; next < list.size(); ++next) {
-      const PlannedOperation& other = list[next];
-      if (other.group != list[at].group || other.mode != Mode::kBlocking) continue;
-      if (other.kind == list[at].kind && other.count == list[at].count &&
-          other.label.layer == list[at].label.layer && other.label.microbatch == list[at].label.microbatch &&
-          std::string(other.label.what) == list[at].label.what) {
-        return false;  // the same again: nothing changes (recompute)
-      }
-      std::swap(list[at], list[next]);
-      return true;
-    }
-    return false;
-  });
-}
-
-INSTANTIATE_TEST_SUITE_P(Zero, Mutations, ::testing::Values(0, 2, 3));
 
 PlannedOperation Collective(GroupKind group, const char* what, int64_t count = 8) {
   PlannedOperation op;
