@@ -189,7 +189,7 @@ TEST(CollectivePlan, FourRanksUntiedInBf16) {
 }
 
 TEST(CollectivePlan, EightRanks) {
-  CheckLayouts(Small(), 8, 9);
+  CheckLayouts(Small(), 8, 5);
 }
 
 TEST(CollectivePlan, EightRanksInOtherOrderWithReducedTypes) {
