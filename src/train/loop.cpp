@@ -91,12 +91,12 @@ absl::Status TrainLoop::Step() {
     case AnomalyAction::kRollback:
       return GoBack(result);
   }
-  Follow(result.votes);
   return AfterStep(result);
 }
 
 absl::Status TrainLoop::AfterStep(const StepResult& result) {
-  const std::array<int64_t, kAxisCount> sent = BytesOfStep();
+  const std::array<int64_t, kAxisCount> sent = BytesOfStep();  // of the step alone, not of a save under way
+  Follow(result.votes);
   stopped_by_signal_ = result.votes.stop > 0;
   std::optional<std::pair<double, double>> evaluation;
   if (EvaluateAfter(run_.config, result.step)) evaluation = Evaluate();

@@ -124,6 +124,7 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
   if (absl::Status agreed = launcher.Agree(ready); !agreed.ok()) return agreed;
 
   InstallStopSignals();
+  IgnoreBrokenLimits();
   const RunPlace place{config.RunDir() + "/flight", [&](int rank) { return run->mesh.Describe(rank); }};
   return launcher.Run(
       config.comm, run->mesh.world(), config.train.threads_per_rank,

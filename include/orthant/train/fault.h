@@ -59,7 +59,7 @@ class FaultInjector : public OperationFilter {
   // The faults of `config` (valid) that concern this rank and this attempt (ORTHANT_ATTEMPT, default 0).
   FaultInjector(const FaultConfig& config, int64_t rank);
 
-  bool empty() const { return faults_.empty(); }
+  bool empty() const { return faults_.empty() && write_faults_.empty(); }
   void EnterStep(int64_t step) { step_ = step; }
   // Does what is to happen now; each fault happens once.
   void At(FaultPhase phase);
