@@ -95,6 +95,7 @@ FlightRecord RecordFrom(const json& value) {
   value.at("waiting").get_to(record.waiting);
   value.at("error").get_to(record.error);
   value.at("exit_code").get_to(record.exit_code);
+  value.at("odd").get_to(record.odd);
   record.dead = ParseRanks(value.at("dead").get<std::string>());
   record.stopped = ParseRanks(value.at("stopped").get<std::string>());
   for (const json& group : value.at("groups")) record.groups.push_back(GroupFrom(group));
@@ -121,6 +122,7 @@ std::string FlightRecordText(const FlightRecord& record) {
                       {"waiting", record.waiting},
                       {"error", record.error},
                       {"exit_code", record.exit_code},
+                      {"odd", record.odd},
                       {"dead", RanksText(record.dead)},
                       {"stopped", RanksText(record.stopped)},
                       {"groups", std::move(groups)},

@@ -43,6 +43,27 @@ RecordedOperation Recorded(const FlightEntry& entry, FlightRecorder::Clock::time
   return op;
 }
 
+// Steps are alike but for evaluations and saves at their end: a call that leaves the order of the step before
+// hints at the rank that skipped or doubled one, where others only wait.
+std::string OddCall(const FlightRecord& record) {
+  std::vector<const RecordedOperation*> now;
+  std::vector<const RecordedOperation*> before;
+  bool whole = !record.operations.empty() && record.operations.front().ticket == 1;
+  for (const RecordedOperation& op : record.operations) {
+    if (op.step == record.step) now.push_back(&op);
+    if (op.step == record.step - 1) before.push_back(&op);
+    whole |= op.step < record.step - 1;
+  }
+  if (!whole || record.step < 2) return "";
+  const auto call = [&](const RecordedOperation& op) { return op.Describe(record.GroupName(op.group)); };
+  for (size_t i = 0; i < now.size() && i < before.size(); ++i) {
+    if (call(*now[i]) == call(*before[i])) continue;
+    return absl::StrFormat("calls %s where it called %s in step %d", call(*now[i]), call(*before[i]),
+                           record.step - 1);
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string RecordedOperation::Describe() const {
@@ -118,6 +139,7 @@ FlightRecord RecordOf(const FlightRecorder& recorder, size_t limit) {
     const bool over = entries[i].state == FlightState::kDone || entries[i].state == FlightState::kFailed;
     if (i >= first || !over) record.operations.push_back(Recorded(entries[i], now));
   }
+  record.odd = OddCall(record);
   return record;
 }
 

@@ -25,16 +25,6 @@ std::string TextOf(const std::exception_ptr& error) {
   }
 }
 
-bool IsConsequence(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const local::PeerFailed&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
-}
-
 // The first error of all ranks, and whether it is one that only follows from another.
 class FirstError {
  public:
@@ -56,9 +46,19 @@ class FirstError {
 
 }  // namespace
 
-LocalWorld::LocalWorld(int ranks, double timeout_seconds) {
+bool FollowsFromAnother(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const local::PeerFailed&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+LocalWorld::LocalWorld(int ranks, double timeout_seconds, bool check) {
   if (ranks < 1) throw CommError(absl::StrFormat("a world of %d ranks: at least one is needed", ranks));
-  auto world = std::make_shared<local::World>(ranks, timeout_seconds);
+  auto world = std::make_shared<local::World>(ranks, timeout_seconds, check);
   std::vector<int> all(ranks);
   std::iota(all.begin(), all.end(), 0);
   group_ = std::make_shared<local::Group>(std::move(world), "world", std::move(all));
@@ -75,8 +75,12 @@ std::unique_ptr<Communicator> LocalWorld::Connect(int rank) {
   return std::make_unique<local::LocalCommunicator>(group_, rank);
 }
 
-void LocalWorld::Abort(const std::string& reason) {
-  group_->world().Abort(reason);
+void LocalWorld::Abort(const std::string& reason, int rank) {
+  group_->world().Abort({rank, false, reason});
+}
+
+void LocalWorld::OnFailure(std::function<void(const LocalFailure& failure)> call) {
+  group_->world().OnFailure(std::move(call));
 }
 
 const std::shared_ptr<FlightRecorder>& LocalWorld::flight_recorder(int rank) const {
@@ -84,7 +88,8 @@ const std::shared_ptr<FlightRecorder>& LocalWorld::flight_recorder(int rank) con
 }
 
 void RunLocal(int ranks, const LocalOptions& options, const std::function<void(Communicator& world)>& body) {
-  LocalWorld world(ranks, options.timeout_seconds);
+  LocalWorld world(ranks, options.timeout_seconds, options.check);
+  if (options.prepare) options.prepare(world);
   FirstError first;
   const auto run = [&](int rank) {
     try {
@@ -93,9 +98,9 @@ void RunLocal(int ranks, const LocalOptions& options, const std::function<void(C
       body(*communicator);
     } catch (...) {
       const std::exception_ptr error = std::current_exception();
-      const bool consequence = IsConsequence(error);
+      const bool consequence = FollowsFromAnother(error);
       first.Add(error, consequence);
-      if (!consequence) world.Abort(absl::StrFormat("rank %d failed: %s", rank, TextOf(error)));
+      if (!consequence) world.Abort(absl::StrFormat("rank %d failed: %s", rank, TextOf(error)), rank);
     }
   };
   std::vector<std::thread> threads;

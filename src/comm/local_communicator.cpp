@@ -59,13 +59,13 @@ void Await(Group& group, int rank, Message* message) {
                           rank, group.size(), limit.count(), group.WhoAndWhat(op.peer));
       message->error = error;
       message->state.store(MessageState::kFailed, std::memory_order_release);
-      world.Abort(error);
+      world.Abort({group.world_rank(rank), true, error});
     }
   }
   // The other side may hold the message a moment longer: its owner, not a stranger, lets go of the tensor.
   message->tensor.reset();
   if (message->state.load(std::memory_order_acquire) != MessageState::kFailed) return;
-  world.Abort(message->error);
+  world.Abort({group.world_rank(rank), false, message->error});
   throw CommError(message->error);
 }
 
@@ -128,7 +128,8 @@ class PendingCollective : public Pending {
     if (ended() || place_.slot == nullptr) return;
     if (std::uncaught_exceptions() > 0) {
       group_->world().Abort(
-          absl::StrFormat("%s dropped %s unfinished", group_->WhoAndWhat(rank_), Describe(op_)));
+          {group_->world_rank(rank_), false,
+           absl::StrFormat("%s dropped %s unfinished", group_->WhoAndWhat(rank_), Describe(op_))});
     }
     try {
       Wait();

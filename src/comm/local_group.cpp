@@ -17,6 +17,10 @@ uint32_t Head(const Operation& op) {
          static_cast<uint32_t>(op.dtype) << 16;
 }
 
+bool SameLabel(const Label& a, const Label& b) {
+  return a.layer == b.layer && a.microbatch == b.microbatch && std::strcmp(a.what, b.what) == 0;
+}
+
 // Bytes below which a member copies its input to the table instead of lending its memory: one meeting of the
 // members instead of two, for n times the arithmetic.
 int64_t EagerLimit(int members) {
@@ -42,7 +46,8 @@ Group::Group(std::shared_ptr<World> world, std::string name, std::vector<int> wo
       eager_limit_(EagerLimit(size())) {
   chunks_.push_back(std::make_unique<Chunk>(size(), eager_limit_));
   first_ = chunks_.back().get();
-  for (int member = 0; member < size(); ++member) inboxes_.push_back(std::make_unique<Inbox>(size()));
+  for (int member = 0; member < size(); ++member)
+    inboxes_.push_back(std::make_unique<Inbox>(size(), world_->check()));
 }
 
 Group::~Group() = default;
@@ -103,19 +108,20 @@ Group::Place Group::Publish(Cursor* cursor, int member, const Operation& op) {
     mine.input = copy;
   }
   mine.sequence.store(op.sequence, std::memory_order_release);
-  if (slot.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size()) Verify(&slot);
+  if (slot.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size()) Verify(&slot, member);
   return place;
 }
 
 // The last to arrive compares what all have published and opens the work, or ends the world. Under the lock
 // no member can give up and take its Operation with it.
-void Group::Verify(Slot* slot) {
+void Group::Verify(Slot* slot, int last) {
   const std::lock_guard lock(mutex_);
   if (slot->state.Load() != kGathering) return;
   const Published& first = slot->members[0];
   for (int member = 1; member < size(); ++member) {
     const Published& other = slot->members[member];
     bool same = other.head == first.head && other.peer == first.peer && other.count == first.count;
+    if (same && world_->check()) same = SameLabel(first.label, other.label);
     std::string shares;
     if (same && first.operation->kind == OpKind::kAllToAllSplit) {
       for (int peer = 0; peer <= member && same; ++peer) {
@@ -132,7 +138,7 @@ void Group::Verify(Slot* slot) {
       }
     }
     if (same) continue;
-    Fail(slot,
+    Fail(slot, last, /*deadline=*/false,
          absl::StrFormat("the ranks of %s disagree on collective %d: rank 0 calls %s, rank %d calls %s%s",
                          name_, first.operation->sequence, orthant::Describe(*first.operation), member,
                          orthant::Describe(*other.operation), shares));
@@ -147,10 +153,10 @@ void Group::Verify(Slot* slot) {
   slot->state.Exchange(kGathering, kReady);
 }
 
-void Group::Fail(Slot* slot, const std::string& error) {
+void Group::Fail(Slot* slot, int member, bool deadline, const std::string& error) {
   slot->error = error;
   slot->state.Exchange(kGathering, kFailed);
-  world_->Abort(error);
+  world_->Abort({world_ranks_[member], deadline, error});
 }
 
 std::string Group::WhoAndWhat(int member) const {
@@ -185,7 +191,7 @@ void Group::AwaitReady(Slot* slot, int member, const Operation& op) {
       } else if (std::chrono::steady_clock::now() - start >= limit) {
         const std::string verdict = Late(*slot, member, op);
         const std::lock_guard lock(mutex_);
-        if (slot->state.Load() == kGathering) Fail(slot, verdict);
+        if (slot->state.Load() == kGathering) Fail(slot, member, /*deadline=*/true, verdict);
       }
     }
   }

@@ -114,11 +114,11 @@ class Group {
  private:
   Chunk* Next(Chunk* chunk);
   void Leave(const Place& place, int member);
-  void Verify(Slot* slot);
+  void Verify(Slot* slot, int last);
   void AwaitReady(Slot* slot, int member, const Operation& op);
   std::string Late(const Slot& slot, int member, const Operation& op) const;
   // Turns a gathering collective into a failed one and ends the world. Under mutex_.
-  void Fail(Slot* slot, const std::string& error);
+  void Fail(Slot* slot, int member, bool deadline, const std::string& error);
 
   std::shared_ptr<World> world_;
   std::string name_;

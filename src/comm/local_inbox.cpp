@@ -15,10 +15,11 @@ void Finish(Message* message, MessageState state) {
 }
 
 // Copies the content from one end to the other and finishes both.
-void Transfer(Message* send, Message* receive) {
+void Transfer(Message* send, Message* receive, bool check) {
   const Operation& from = send->op;
   const Operation& to = receive->op;
-  if (from.count != to.count || from.dtype != to.dtype) {
+  const bool labels = !check || ToString(from.label) == ToString(to.label);
+  if (from.count != to.count || from.dtype != to.dtype || !labels) {
     // Each end's `peer` is the other end's rank.
     const std::string error = absl::StrFormat("rank %d calls %s to rank %d, which calls %s", to.peer,
                                               Describe(from), from.peer, Describe(to));
@@ -85,7 +86,7 @@ void Inbox::Put(Message* message, int from) {
       keep = channel.receives.Pop(&receive);
     } else {
       const int64_t bytes = message->op.count * message->op.element_size();
-      if (bytes > kEagerBytes) return channel.sends.Push(message);
+      if (bytes > kEagerBytes || check_) return channel.sends.Push(message);
       std::shared_ptr<Message> aside;
       if (spare_.empty()) {
         aside = std::make_shared<Message>();
@@ -100,7 +101,7 @@ void Inbox::Put(Message* message, int from) {
       channel.sends.Push(aside.get());
     }
   }
-  if (receive != nullptr) return Transfer(message, receive);
+  if (receive != nullptr) return Transfer(message, receive, check_);
   message->state.store(MessageState::kDone, std::memory_order_release);
 }
 
@@ -113,7 +114,7 @@ void Inbox::Take(Message* message, int from) {
     if (channel.sends.head == nullptr) return channel.receives.Push(message);
     keep = channel.sends.Pop(&send);
   }
-  Transfer(send, message);
+  Transfer(send, message, check_);
   if (keep && !keep->copy.empty()) {
     const std::lock_guard lock(mutex_);
     spare_.push_back(std::move(keep));

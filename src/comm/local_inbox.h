@@ -32,7 +32,8 @@ struct Message : std::enable_shared_from_this<Message> {
 // The queues of one receiver.
 class Inbox {
  public:
-  explicit Inbox(int senders) : channels_(senders) {}
+  // `check`: labels must agree, and no send is done before its receive has come to compare them.
+  Inbox(int senders, bool check) : check_(check), channels_(senders) {}
   ~Inbox();
 
   // Small sends return done, with the content set aside. Others are matched at once (the content is copied
@@ -57,6 +58,7 @@ class Inbox {
     Queue receives;
   };
 
+  const bool check_;
   std::mutex mutex_;
   std::vector<Channel> channels_;
   std::vector<std::shared_ptr<Message>> spare_;  // eager messages to use again

@@ -16,18 +16,19 @@ int SpinRounds(int ranks) {
 
 }  // namespace
 
-World::World(int ranks, double timeout_seconds)
-    : spin_rounds_(SpinRounds(ranks)), parking_(std::make_unique<Parking[]>(ranks)) {
+World::World(int ranks, double timeout_seconds, bool check)
+    : spin_rounds_(SpinRounds(ranks)), check_(check), parking_(std::make_unique<Parking[]>(ranks)) {
   for (int rank = 0; rank < ranks; ++rank) {
     recorders_.push_back(std::make_shared<FlightRecorder>(rank));
     recorders_.back()->set_timeout(timeout_seconds);
   }
 }
 
-void World::Abort(const std::string& reason) {
+void World::Abort(const LocalFailure& failure) {
   const std::lock_guard lock(mutex_);
   if (aborted()) return;
-  reason_ = reason;
+  reason_ = failure.reason;
+  if (on_failure_) on_failure_(failure);
   aborted_.store(true, std::memory_order_release);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "comm/wait_word.h"
 #include "orthant/comm/communicator.h"
+#include "orthant/comm/local.h"
 
 namespace orthant::local {
 
@@ -22,11 +24,12 @@ class PeerFailed : public CommError {
 
 class World {
  public:
-  World(int ranks, double timeout_seconds);
+  World(int ranks, double timeout_seconds, bool check);
 
   int ranks() const { return static_cast<int>(recorders_.size()); }
   // How long rank `rank` may wait, now.
   double timeout(int rank) const { return recorders_[rank]->timeout(); }
+  bool check() const { return check_; }  // labels must agree
   const std::shared_ptr<FlightRecorder>& recorder(int rank) const { return recorders_[rank]; }
   // Where rank `rank` sleeps while it waits for a message.
   WaitWord& parking(int rank) { return parking_[rank].word; }
@@ -44,7 +47,8 @@ class World {
   }
 
   // Ends the world: operations that wait notice within kPoll. The first reason stays.
-  void Abort(const std::string& reason);
+  void Abort(const LocalFailure& failure);
+  void OnFailure(std::function<void(const LocalFailure& failure)> call) { on_failure_ = std::move(call); }
   bool aborted() const { return aborted_.load(std::memory_order_acquire); }
   // Throws PeerFailed when the world has ended.
   void CheckAlive(const Operation& op, const std::string& group) const;
@@ -60,6 +64,8 @@ class World {
   };
 
   int spin_rounds_;
+  bool check_;
+  std::function<void(const LocalFailure&)> on_failure_;  // set before there are ranks
   std::vector<std::shared_ptr<FlightRecorder>> recorders_;
   std::unique_ptr<Parking[]> parking_;
   std::atomic<bool> aborted_{false};

@@ -14,6 +14,9 @@ namespace {
 
 constexpr int kMessageTag = 0;
 constexpr int kSplitTag = 1;
+// Messages that were compared first may be posted in another order than they were called: each has its tag.
+constexpr int kFirstCheckedTag = 16;
+constexpr int kCheckedTags = 16384;
 // Up to this many bytes arriving at a rank, everyone fetches everything and adds it all: one exchange, not
 // two.
 constexpr int64_t kGatherAllBytes = 64 << 10;
@@ -260,7 +263,9 @@ bool PostNext(Channel* c, Transfer* t) {
     case OpKind::kSend:
     case OpKind::kRecv:
       if (t->stage++ > 0) return false;
-      PostMessage(c, t, t->op.kind == OpKind::kSend, t->op.peer, kMessageTag, 0, t->op.count);
+      PostMessage(c, t, t->op.kind == OpKind::kSend, t->op.peer,
+                  c->check ? kFirstCheckedTag + static_cast<int>(t->op.sequence % kCheckedTags) : kMessageTag,
+                  0, t->op.count);
       return true;
     case OpKind::kBarrier:
       if (t->stage++ > 0) return false;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "comm/mpi_watchdog.h"
 
 namespace orthant::mpi {
 namespace {
@@ -48,11 +49,13 @@ void Fill(Transfer* transfer, const Operation& op, const at::Tensor& output, con
 void Await(Engine* engine, const Transfer& transfer, const Channel& channel, const std::string& group,
            double timeout_seconds) {
   if (!engine->WaitFor(transfer, timeout_seconds)) {
+    if (Watchdog* watchdog = engine->watchdog()) watchdog->DeadlinePassed();
     throw CommError(absl::StrFormat("%s.%s seq=%d on rank %d of %d waited %.3g s for its peers", group,
                                     Describe(transfer.op), transfer.op.sequence, channel.rank, channel.size,
                                     timeout_seconds));
   }
   if (transfer.error.empty()) return;
+  if (transfer.error_is_whole) throw CommError(transfer.error);
   throw CommError(absl::StrFormat("%s.%s seq=%d on rank %d of %d: %s", group, Describe(transfer.op),
                                   transfer.op.sequence, channel.rank, channel.size, transfer.error));
 }
@@ -117,6 +120,8 @@ MpiCommunicator::MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm,
   channel_->rank = rank();
   channel_->size = size();
   channel_->max_count = options.max_count;
+  channel_->check = options.check;
+  channel_->name = this->name();
 }
 
 void MpiCommunicator::Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) {
@@ -148,8 +153,10 @@ std::unique_ptr<Communicator> MpiCommunicator::Subgroup(const std::vector<int>& 
   // Members alone take part; the tag tells creations apart that overlap in time.
   uint32_t tag = 2166136261u;
   for (const char letter : name) tag = (tag ^ static_cast<unsigned char>(letter)) * 16777619u;
+  if (Watchdog* watchdog = engine_->watchdog()) watchdog->EnterBlocking();
   Check(MPI_Comm_create_group(channel_->comm, part, static_cast<int>(tag & 0x7fffu), &comm),
         "MPI_Comm_create_group");
+  if (Watchdog* watchdog = engine_->watchdog()) watchdog->LeaveBlocking();
   MPI_Group_free(&part);
   MPI_Group_free(&whole);
   auto made = std::make_unique<MpiCommunicator>(engine_, comm, control_, std::move(name), options_,

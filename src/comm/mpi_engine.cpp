@@ -19,6 +19,8 @@ void Check(int code, const char* call) {
 void Transfer::Reset() {
   stage = 0;
   begin = end = 0;
+  check_stage = 0;
+  error_is_whole = false;
   error.clear();
   done.store(false, std::memory_order_relaxed);
 }
@@ -59,6 +61,10 @@ bool Engine::Advance(Channel* channel, Transfer* transfer, bool* moved) {
         transfer->types.clear();
       }
       *moved = true;
+      if (channel->check && transfer->check_stage >= 0) {
+        if (PostCheck(channel, transfer)) continue;
+        transfer->check_stage = -1;
+      }
       if (!PostNext(channel, transfer)) break;
     }
   } catch (const std::exception& error) {
@@ -145,7 +151,7 @@ bool Engine::WaitFor(const Transfer& transfer, double timeout_seconds) {
   const std::chrono::duration<double> limit(timeout_seconds);
   waiters_.fetch_add(1);
   bool in_time = true;
-  for (int round = 0; !transfer.done.load(std::memory_order_acquire); ++round) {
+  while (!transfer.done.load(std::memory_order_acquire)) {
     bool moved = false;
     {
       const std::lock_guard lock(mutex_);
@@ -153,7 +159,8 @@ bool Engine::WaitFor(const Transfer& transfer, double timeout_seconds) {
     }
     if (moved) continue;
     std::this_thread::yield();
-    if (round % 64 == 63 && std::chrono::steady_clock::now() - start >= limit) {
+    // Every time: on a busy machine a yield may take many milliseconds.
+    if (std::chrono::steady_clock::now() - start >= limit) {
       in_time = transfer.done.load(std::memory_order_acquire);
       break;
     }

@@ -20,6 +20,20 @@
 namespace orthant::mpi {
 
 struct Channel;
+class Watchdog;
+
+// What the members of a group, or both ends of a message, must agree on. Sent as it stands.
+struct Fingerprint {
+  OpKind kind;
+  ReduceOp reduce;
+  c10::ScalarType dtype;
+  int32_t peer;
+  int32_t layer;
+  int32_t microbatch;
+  int64_t count;
+  uint64_t sequence;
+  char what[64];
+};
 
 // One operation on its way. Guarded by the engine's mutex, but for `done`.
 struct Transfer {
@@ -37,7 +51,12 @@ struct Transfer {
   std::vector<int> counts;            // must live as long as the requests
   std::vector<int> offsets;
 
-  std::string error;  // written before done
+  int check_stage = 0;  // of comm.check, before the first of the algorithm; -1: over
+  std::vector<Fingerprint> prints;
+  std::vector<int64_t> shares;
+
+  std::string error;            // written before done
+  bool error_is_whole = false;  // it names the operation itself
   std::atomic<bool> done{false};
 
   void Reset();
@@ -50,6 +69,8 @@ struct Channel {
   int rank = 0;
   int size = 1;
   int64_t max_count = 0;
+  bool check = false;
+  std::string name;
   std::deque<std::shared_ptr<Transfer>> collectives;
   std::vector<std::shared_ptr<Transfer>> messages;
   std::vector<std::byte> scratch;  // of the collective at the head of the queue
@@ -72,6 +93,10 @@ class Engine {
   // Waits until nothing is under way.
   bool Drain(double timeout_seconds);
 
+  // Told of missed deadlines, and of MPI calls that have none. Null: nobody. Not owned.
+  void SetWatchdog(Watchdog* watchdog) { watchdog_.store(watchdog); }
+  Watchdog* watchdog() const { return watchdog_.load(); }
+
  private:
   bool Pass();  // one round over all queues, under mutex_; true: something moved
   bool Advance(Channel* channel, Transfer* transfer, bool* moved);
@@ -80,6 +105,7 @@ class Engine {
   std::mutex mutex_;
   std::condition_variable work_;
   std::vector<std::shared_ptr<Channel>> active_;  // guarded by mutex_
+  std::atomic<Watchdog*> watchdog_{nullptr};
   std::atomic<int> waiters_{0};
   std::atomic<bool> idle_{true};
   std::atomic<bool> stop_{false};
@@ -89,6 +115,8 @@ class Engine {
 // mpi_algorithms.cpp: posts the next requests of the operation; false when there are none left. Throws
 // CommError.
 bool PostNext(Channel* channel, Transfer* transfer);
+// mpi_check.cpp: the same for the comparison that comes first; throws CommError when members disagree.
+bool PostCheck(Channel* channel, Transfer* transfer);
 // Throws CommError with MPI's text.
 void Check(int code, const char* call);
 

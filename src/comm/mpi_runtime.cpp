@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "comm/mpi_communicator.h"
+#include "comm/mpi_watchdog.h"
 #include "orthant/comm/mpi.h"
 #include "orthant/core/status.h"
 
@@ -54,6 +55,10 @@ MpiRuntime::MpiRuntime(const MpiOptions& options)
     : options_(options),
       exceptions_at_start_(std::uncaught_exceptions()),
       engine_(std::make_shared<mpi::Engine>()) {
+  // Errors of nonblocking operations are reported here, whichever communicator they are on: without this they
+  // would end the process.
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
   MPI_Comm host = MPI_COMM_NULL;
@@ -75,6 +80,11 @@ MpiRuntime::~MpiRuntime() {
                  recorder_->Dump(16).c_str());
     Abort(static_cast<int>(ExitCode::kCommunication));
   }
+  if (watchdog_ != nullptr) {
+    watchdog_->Part();
+    engine_->SetWatchdog(nullptr);
+    watchdog_.reset();
+  }
   engine_.reset();
   MPI_Finalize();
 }
@@ -86,6 +96,29 @@ std::unique_ptr<Communicator> MpiRuntime::World() {
   mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &control->comm), "MPI_Comm_dup");
   return std::make_unique<mpi::MpiCommunicator>(engine_, comm, std::move(control), "world", options_,
                                                 recorder_);
+}
+
+void MpiRuntime::Watch() {
+  if (size_ == 1 || watchdog_ != nullptr) return;
+  watchdog_ = std::make_unique<mpi::Watchdog>(recorder_, [](int code) {
+    MPI_Abort(MPI_COMM_WORLD, code);
+    std::_Exit(code);
+  });
+  engine_->SetWatchdog(watchdog_.get());
+}
+
+void MpiRuntime::SetPlace(std::string flight_folder, DescribeRank describe) {
+  if (watchdog_ != nullptr) watchdog_->SetPlace(std::move(flight_folder), std::move(describe));
+}
+
+void MpiRuntime::Fail(int code, const std::string& message) {
+  std::cout.flush();
+  std::cerr.flush();
+  std::fflush(nullptr);
+  if (watchdog_ != nullptr) watchdog_->Failed(code, message);
+  // Alone, or nobody has ended the job: as plainly as possible.
+  std::fprintf(stderr, "error: %s\n", message.c_str());
+  Abort(code);
 }
 
 void MpiRuntime::Abort(int code) {

@@ -1,8 +1,6 @@
 #include "orthant/train/launch.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <thread>
 
 #include "ATen/ATen.h"
@@ -13,6 +11,7 @@
 #include "orthant/core/status.h"
 #include "orthant/memory/account.h"
 #include "orthant/train/broadcast_text.h"
+#include "train/launch_local.h"
 
 namespace orthant {
 namespace {
@@ -23,20 +22,6 @@ int HostCores() {
 
 int ThreadsFor(int configured, int ranks_on_host) {
   return configured > 0 ? configured : std::max(1, HostCores() / ranks_on_host);
-}
-
-// What an exception that left a rank means to the user. The exceptions of the loop are few, and each has its
-// kind.
-absl::Status StatusOf(std::exception_ptr error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const StatusError& e) {
-    return e.status();
-  } catch (const CommError& e) {
-    return CommunicationError(e.what());
-  } catch (const std::exception& e) {
-    return absl::InternalError(e.what());
-  }
 }
 
 // The message of the lowest rank that failed, whole on rank 0 and empty elsewhere.
@@ -71,6 +56,7 @@ absl::StatusOr<std::unique_ptr<Launcher>> Launcher::Start(double timeout_seconds
     auto runtime = MpiRuntime::Start(options);
     if (!runtime.ok()) return runtime.status();
     processes = std::make_unique<Processes>(*std::move(runtime));
+    processes->runtime->Watch();
   }
   return std::unique_ptr<Launcher>(new Launcher(std::move(processes)));
 }
@@ -89,7 +75,7 @@ absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_
                            const RankBody& body, const RunPlace& place) {
   { const BindMemory install(nullptr); }  // the accounting allocator, before there are threads
   if (processes_ == nullptr) {
-    if (config.backend != "mpi") return RunThreads(config, ranks, threads_per_rank, body);
+    if (config.backend != "mpi") return RunThreads(config, ranks, threads_per_rank, body, place);
     return EnvironmentError(
         absl::StrCat("comm.backend = mpi needs an MPI launcher: mpirun -n ", ranks,
                      " orthant ...; without one, comm.backend = auto runs the ranks as threads"));
@@ -106,52 +92,69 @@ absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_
                      " ranks (parallel.data x tensor x pipeline x sequence), but the launcher started ",
                      processes, " processes; start ", ranks, ", or change a degree")));
   }
-  return RunProcess(config, ranks, threads_per_rank, body);
+  return RunProcess(config, ranks, threads_per_rank, body, place);
 }
 
 absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank,
-                                  const RankBody& body) {
+                                  const RankBody& body, const RunPlace& place) {
   RankEnvironment environment;
   environment.ranks_on_host = environment.ranks_in_process = static_cast<int>(ranks);
   environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
   environment.backend = "local";
-  const LocalOptions options{.timeout_seconds = config.timeout, .threads_per_rank = environment.threads};
+  if (!place.flight_folder.empty()) ClearFlightFolder(place.flight_folder);
+  LocalInquest inquest(place, static_cast<int>(ranks));
+  LocalOptions options;
+  options.timeout_seconds = config.timeout;
+  options.threads_per_rank = environment.threads;
+  options.check = config.check;
+  options.prepare = [&inquest](LocalWorld& world) { inquest.Attend(world); };
   try {
     RunLocal(static_cast<int>(ranks), options, [&](Communicator& world) {
-      const absl::Status status = body(world, environment);
-      if (!status.ok()) throw StatusError(status);
+      try {
+        const absl::Status status = body(world, environment);
+        if (!status.ok()) throw StatusError(status);
+        world.flight_recorder()->SetActivity("ended");
+      } catch (...) {
+        inquest.Note(world.rank(), std::current_exception());
+        throw;
+      }
     });
   } catch (...) {
-    return StatusOf(std::current_exception());
+    return inquest.Conclude(std::current_exception());
   }
   return absl::OkStatus();
 }
 
 absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank,
-                                  const RankBody& body) {
+                                  const RankBody& body, const RunPlace& place) {
   RankEnvironment environment;
   environment.ranks_on_host = processes_->runtime->ranks_on_host();
   environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
   environment.backend = "mpi";
   at::set_num_threads(environment.threads);
+  if (!place.flight_folder.empty()) {
+    if (first()) ClearFlightFolder(place.flight_folder);
+    processes_->world->Barrier("flight.cleared");
+  }
+  processes_->runtime->SetPlace(place.flight_folder, place.describe);
+  // The world that has been there from the start does not compare what its members call.
+  std::unique_ptr<Communicator> checked;
+  if (config.check) {
+    processes_->runtime->SetCheck(true);
+    checked = processes_->runtime->World();
+  }
   absl::Status status;
   try {
-    status = body(*processes_->world, environment);
+    status = body(config.check ? *checked : *processes_->world, environment);
   } catch (...) {
     status = StatusOf(std::current_exception());
   }
-  // A status that every rank returns alike (a loss that is not finite) is agreed on; a failure of one rank
-  // leaves the others inside a collective, so the process that has the reason tells it and ends all.
-  if (status.ok() || ExitCodeOf(status) == ExitCode::kNumerical) return Agree(status);
-  EndAll(status);
-}
-
-void Launcher::EndAll(const absl::Status& status) {
-  const int rank = processes_->world->rank();
-  // When all ranks fail alike (a deadline), the first one speaks for all.
-  if (rank != 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  std::fprintf(stderr, "error: rank %d: %s\n", rank, std::string(status.message()).c_str());
-  processes_->runtime->Abort(static_cast<int>(ExitCodeOf(status)));
+  processes_->world->flight_recorder()->SetActivity("ended");
+  // A status that every rank returns alike (a loss that is not finite, a signal) is agreed on; a failure of
+  // one rank leaves the others inside a collective, so the job ends, with this message told once.
+  const ExitCode code = ExitCodeOf(status);
+  if (status.ok() || code == ExitCode::kNumerical || code == ExitCode::kSignal) return Agree(status);
+  processes_->runtime->Fail(static_cast<int>(code), std::string(status.message()));
 }
 
 }  // namespace orthant

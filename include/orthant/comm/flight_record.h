@@ -55,6 +55,9 @@ struct FlightRecord {
   // What the rank ends with by itself: another error than a missed deadline; "" and 0: none.
   std::string error;
   int exit_code = 0;
+  // Where the calls of this step leave the order of the step before, as a clause: "calls A where it called B
+  // in step 4"; "" when they do not, or it is not known.
+  std::string odd;
   std::vector<int> dead;     // ranks on this rank's host whose process has ended
   std::vector<int> stopped;  // and those whose process is suspended
   std::vector<FlightGroup> groups;

@@ -12,12 +12,15 @@ namespace orthant {
 
 namespace mpi {
 class Engine;
-}
+class Watchdog;
+}  // namespace mpi
 
 struct MpiOptions {
   double timeout_seconds = 600.0;
   // Elements of one MPI call; larger operations are split. MPI counts are `int`.
   int64_t max_count = int64_t{1} << 30;
+  // What the members call is compared before data moves (comm.check).
+  bool check = false;
 };
 
 // MPI between Init and Finalize. One per process, made and destroyed by the main thread; its communicators
@@ -41,8 +44,22 @@ class MpiRuntime {
   int size() const { return size_; }
   int ranks_on_host() const { return ranks_on_host_; }
 
-  // All processes. Collective: called by every process, once.
+  // All processes. Collective: called by every process.
   std::unique_ptr<Communicator> World();
+
+  // Compares calls from now on, on communicators made from now on.
+  void SetCheck(bool check) { options_.check = check; }
+
+  // From now on a thread looks after this process and its neighbours: when an operation misses its deadline,
+  // a process dies or Fail is called, all ranks write their records and the job ends with one verdict on
+  // stderr and its exit code. Collective, after nothing else has been communicated or at any common point;
+  // until the runtime is destroyed. Nothing happens where there is one process.
+  void Watch();
+  // Where records and verdict go (nowhere when empty), and what ranks are called.
+  void SetPlace(std::string flight_folder, DescribeRank describe);
+  // This rank cannot go on, while others may be anywhere: ends the job with this message, told once by one of
+  // the processes, and this exit code. Flushes the standard streams.
+  [[noreturn]] void Fail(int code, const std::string& message);
 
   // Flushes the standard streams and ends all processes of the job with this exit code.
   [[noreturn]] void Abort(int code);
@@ -59,6 +76,7 @@ class MpiRuntime {
   int exceptions_at_start_ = 0;
   std::shared_ptr<FlightRecorder> recorder_;
   std::shared_ptr<mpi::Engine> engine_;
+  std::unique_ptr<mpi::Watchdog> watchdog_;
 };
 
 }  // namespace orthant

@@ -57,12 +57,10 @@ class Launcher {
  private:
   struct Processes;  // the MPI side
   explicit Launcher(std::unique_ptr<Processes> processes);
-  // Tells the failure of this rank and ends every process.
-  [[noreturn]] void EndAll(const absl::Status& status);
-  absl::Status RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank,
-                          const RankBody& body);
-  absl::Status RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank,
-                          const RankBody& body);
+  absl::Status RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body,
+                          const RunPlace& place);
+  absl::Status RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank, const RankBody& body,
+                          const RunPlace& place);
 
   std::unique_ptr<Processes> processes_;  // null when this is the only process
 };
