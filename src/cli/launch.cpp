@@ -25,6 +25,7 @@
 #include "orthant/core/log.h"
 #include "orthant/core/status.h"
 #include "orthant/core/subprocess.h"
+#include "orthant/core/text.h"
 #include "orthant/launch/supervisor.h"
 
 namespace orthant {
@@ -42,6 +43,8 @@ on from its last whole checkpoint. A failure that repeats at the same step ends 
 are passed on, and end it too. What happened stands on stderr and in RUN_DIR/launch.log. See docs/supervision.md.)";
 
 struct Options {
+  std::string program;              // the command's first word
+  std::vector<std::string> extras;  // "--" and the others
   std::vector<std::string> command;
   int restarts = 0;
   double backoff = 1.0;
@@ -123,13 +126,32 @@ std::vector<std::string> ShrinkAndTell(const std::vector<std::string>& command, 
                                        LaunchLog& log) {
   const std::optional<SmallerCommand> smaller = Shrink(command, self);
   if (!smaller.has_value()) return {};
-  log.Add(absl::StrCat("fewer ranks: parallel.data = ", smaller->data, " instead of ", smaller->data_before,
-                       ", ", smaller->ranks, " ranks instead of ", smaller->ranks_before,
-                       "; train.global_batch = ", smaller->global_batch, ", and so the curve, stays"));
+  log.Add(absl::StrCat("fewer ranks: ", smaller->ranks, " instead of ", smaller->ranks_before,
+                       " (parallel.data = ", smaller->data, " instead of ", smaller->data_before,
+                       "); train.global_batch = ", smaller->global_batch, ", and so the curve, stays"));
   return smaller->command;
 }
 
-absl::Status Launch(const Options& options) {
+// Makes `command` of what was parsed.
+absl::Status TakeCommand(Options* options) {
+  const std::vector<std::string>& words = options->extras;
+  if (words.empty() || words[0] != "--") {
+    const std::vector<std::string> known = {"--restarts", "--backoff", "--elastic", "--ranks"};
+    const std::string word = words.empty() ? options->program : words[0];
+    const std::optional<std::string> meant = ClosestMatch(word.substr(0, word.find('=')), known);
+    return ConfigurationError(
+        absl::StrCat("'", word, "' was not expected",
+                     meant.has_value() ? absl::StrCat("; did you mean ", *meant, "?") : "",
+                     "; the command stands behind --, as in orthant launch --restarts 3 -- train RUN.yaml "
+                     "(see orthant launch "
+                     "--help)"));
+  }
+  options->command = {options->program};
+  options->command.insert(options->command.end(), words.begin() + 1, words.end());
+  return absl::OkStatus();
+}
+
+absl::Status RunLaunch(const Options& options) {
   if (MpiRuntime::UnderLauncher()) {
     const absl::StatusOr<std::unique_ptr<Launcher>> launcher = Launcher::Start(CommConfig().timeout);
     if (!launcher.ok()) return launcher.status();
@@ -165,12 +187,16 @@ absl::Status Launch(const Options& options) {
     };
   }
   supervisor.log = [&log](const std::string& line) { log.Add(line); };
-  log.Add(
-      absl::StrCat("runs ", CommandText(supervisor.command), "; at most ", options.restarts, " restarts"));
+  log.Add(absl::StrCat("runs ", CommandText(supervisor.command), "; restarts: ", options.restarts));
   const absl::StatusOr<int> code = Supervise(supervisor);
   log.Write();
   if (!code.ok()) return code.status();
   return StatusWithExitCode(static_cast<ExitCode>(*code), "");  // the command has told its failure itself
+}
+
+absl::Status Launch(Options* options) {
+  const absl::Status taken = TakeCommand(options);
+  return taken.ok() ? RunLaunch(*options) : taken;
 }
 
 }  // namespace
@@ -178,9 +204,13 @@ absl::Status Launch(const Options& options) {
 void AddLaunch(CLI::App& app, CommandAction* action) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("launch", "Run a training command, and again after a failure");
-  command->add_option("command", options->command, "Behind --: a subcommand of orthant, or any program")
+  // Not as a list of words: CLI11 would take one like "[a,b]" apart. So all but the first are extras.
+  command
+      ->add_option("command", options->program,
+                   "Behind --: a subcommand of orthant, or any program, and its words")
       ->required()
-      ->type_name("COMMAND");
+      ->type_name("COMMAND...");
+  command->allow_extras();
   command->add_option("--restarts", options->restarts, "How often it may be started again")
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
@@ -192,11 +222,12 @@ void AddLaunch(CLI::App& app, CommandAction* action) {
   command->add_option("--ranks", options->ranks, "Run the subcommand as so many MPI processes (mpirun)")
       ->check(CLI::Range(1, 1000000));
   command->footer(kExamples);
-  command->callback([options, action, &app] {
+  command->callback([options, action, command, &app] {
     for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) {
       options->subcommands.push_back(known->get_name());
     }
-    *action = [options] { return Launch(*options); };
+    options->extras = command->remaining();
+    *action = [options] { return Launch(options.get()); };
   });
 }
 

@@ -117,7 +117,7 @@ std::string Supervision::Told(const Failure& failure, double seconds) const {
                                   EndInWords(failure.end));
   if (options_.progress) absl::StrAppend(&line, ", at step ", failure.progress.last_step);
   if (failure.end.left > 0) {
-    absl::StrAppend(&line, "; ", failure.end.left, " processes that it left running were ended");
+    absl::StrAppend(&line, "; what it left running was ended (processes: ", failure.end.left, ")");
   }
   if (!failure.progress.verdict.empty()) {
     absl::StrAppend(&line, "; verdict: ", FirstLine(failure.progress.verdict));

@@ -139,7 +139,7 @@ check "elastic: fewer ranks after the same step again" launched 0 elastic "--res
   "$kill_again"
 check "... has the undisturbed curve" close calm elastic 1e-9
 check "... and says what happened" log_has elastic "runs " "restart 1 of 9" \
-  "fewer ranks: parallel.data = 1 instead of 2, 1 ranks instead of 2; train.global_batch = 8" "restart 2 of 9" \
+  "fewer ranks: 1 instead of 2 (parallel.data = 1 instead of 2); train.global_batch = 8" "restart 2 of 9" \
   "attempt 2 is done"
 check "SIGTERM is a clean save" stopped TERM term "" parallel.data=2
 check "SIGUSR1 is a clean save" stopped USR1 usr1 "" parallel.data=2

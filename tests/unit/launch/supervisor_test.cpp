@@ -240,7 +240,7 @@ TEST_F(SupervisorTest, NothingOfAFailedAttemptIsLeftRunning) {
     EXPECT_EQ(::kill(std::stoi(folder.Read(name)), 0), -1) << name;
     EXPECT_EQ(errno, ESRCH) << name;
   }
-  EXPECT_THAT(log[0], HasSubstr("processes that it left running were ended"));
+  EXPECT_THAT(log[0], HasSubstr("; what it left running was ended (processes: "));
 }
 
 TEST_F(SupervisorTest, TheCommandEndsWithTheSupervisor) {
