@@ -62,8 +62,10 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Parameter* weight, Parameter* bias,
                             double eps) {
     const OperationScope operation("layer_norm");
-    auto [y, mean, rstd] =
-        at::native_layer_norm(x, x.sizes().slice(x.dim() - 1), WideValue(weight), WideValue(bias), eps);
+    // One after the other: under ZeRO 3 each may be a gather, and all ranks read in the same order.
+    const at::Tensor gain = WideValue(weight);
+    const at::Tensor shift = WideValue(bias);
+    auto [y, mean, rstd] = at::native_layer_norm(x, x.sizes().slice(x.dim() - 1), gain, shift, eps);
     ctx->save_for_backward({x, mean, rstd});
     SavePointer(*ctx, "weight", weight);
     SavePointer(*ctx, "bias", bias);
@@ -78,9 +80,11 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
     const at::Tensor& x = saved[0];
     const at::Tensor dy = grads[0].contiguous();
     const bool narrow = at::isReducedFloatingType(x.scalar_type());
-    auto [dx, dweight, dbias] = at::native_layer_norm_backward(dy, x, x.sizes().slice(x.dim() - 1), saved[1],
-                                                               saved[2], WideValue(weight), WideValue(bias),
-                                                               {true, !narrow, !narrow && bias != nullptr});
+    const at::Tensor gain = WideValue(weight);
+    const at::Tensor shift = WideValue(bias);
+    auto [dx, dweight, dbias] =
+        at::native_layer_norm_backward(dy, x, x.sizes().slice(x.dim() - 1), saved[1], saved[2], gain, shift,
+                                       {true, !narrow, !narrow && bias != nullptr});
     if (narrow) {
       const at::Tensor sums = at::empty({2, x.size(-1)}, x.options().dtype(at::kFloat).requires_grad(false));
       AT_DISPATCH_REDUCED_FLOATING_TYPES(x.scalar_type(), "layer_norm", [&] {

@@ -145,7 +145,7 @@ def main():
     binary = f"{work}/orthant"
     shutil.copy(args.binary, binary)
     args.binary = binary
-    steps = args.steps or 6 * args.kills
+    steps = args.steps or 25 * args.kills
     seconds = args.seconds or (4.0 if args.mpi else 1.5)
     with open(f"{work}/run.yaml", "w", encoding="utf-8") as file:
         file.write(RUN.format(work=work, steps=steps, tensor=2 if args.mpi == 4 else 1))
