@@ -3,8 +3,8 @@
 namespace orthant {
 
 const std::vector<AddCommand>& Commands() {
-  static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddPlan,  AddData,
-                                                   AddCheckpoint, AddConfig, AddLaunch};
+  static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddPlan,   AddData,
+                                                   AddCheckpoint, AddConfig, AddFlight, AddLaunch};
   return commands;
 }
 

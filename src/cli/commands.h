@@ -11,6 +11,7 @@ void AddPlan(CLI::App& app, CommandAction* action);
 void AddData(CLI::App& app, CommandAction* action);
 void AddCheckpoint(CLI::App& app, CommandAction* action);
 void AddConfig(CLI::App& app, CommandAction* action);
+void AddFlight(CLI::App& app, CommandAction* action);
 void AddLaunch(CLI::App& app, CommandAction* action);
 
 }  // namespace orthant

@@ -130,14 +130,17 @@ FlightRecord RecordOf(const FlightRecorder& recorder, size_t limit) {
   record.activity_seconds = recorder.activity_seconds();
   record.timeout = recorder.timeout();
   record.waiting = recorder.waiting();
-  record.groups = recorder.Groups();
+  // In this order: every entry's group is registered by then.
   const std::vector<FlightEntry> entries = recorder.Entries();
+  record.groups = recorder.Groups();
   const auto now = FlightRecorder::Clock::now();
   const size_t first = limit != 0 && entries.size() > limit ? entries.size() - limit : 0;
   for (size_t i = 0; i < entries.size(); ++i) {
     // An unfinished operation is what a hang is about, however old.
     const bool over = entries[i].state == FlightState::kDone || entries[i].state == FlightState::kFailed;
-    if (i >= first || !over) record.operations.push_back(Recorded(entries[i], now));
+    const uint64_t since = record.groups[static_cast<size_t>(entries[i].group)].since;
+    if (entries[i].ticket >= since && (i >= first || !over))
+      record.operations.push_back(Recorded(entries[i], now));
   }
   record.odd = OddCall(record);
   return record;

@@ -59,12 +59,13 @@ int FlightRecorder::RegisterGroup(const std::string& name, const std::vector<int
     if (known.released) {
       known.released = false;
       known.issued.store(0, std::memory_order_relaxed);
+      known.group.since = next_.load(std::memory_order_relaxed);
       return static_cast<int>(i);
     }
     ++instance;
   }
   Registered& fresh = groups_.emplace_back();
-  fresh.group = FlightGroup{name, members, instance, 0};
+  fresh.group = FlightGroup{name, members, instance, 0, next_.load(std::memory_order_relaxed)};
   return static_cast<int>(groups_.size()) - 1;
 }
 

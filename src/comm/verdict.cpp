@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "comm/difference.h"
@@ -16,6 +17,14 @@ namespace {
 constexpr int kCommunication = 4;
 constexpr size_t kMostLines = 4;  // of missing ranks, and of waiting ones
 constexpr size_t kMostNamed = 3;  // ranks in the sentence
+
+// "forward", "forward and backward", "optimizer", ...
+bool Computes(const std::string& activity) {
+  for (const char* compute : {"forward", "backward", "optimizer"}) {
+    if (absl::StartsWith(activity, compute)) return true;
+  }
+  return false;
+}
 
 // Everything one verdict is made from.
 class Court {
@@ -68,6 +77,7 @@ class Court {
   bool OwnError(bool communication) {
     for (const FlightRecord& record : records_) {
       if (record.exit_code == 0 || (record.exit_code == kCommunication) != communication) continue;
+      if (record.error.empty()) continue;  // another rank has the words
       verdict_.exit_code = record.exit_code;
       verdict_.cause = "error";
       verdict_.ranks = {record.rank};
@@ -188,7 +198,7 @@ class Court {
     }
     const std::string since = absl::StrFormat(" for %.3g s", record->activity_seconds);
     const std::string& activity = record->activity;
-    if (activity == "forward" || activity == "backward" || activity == "optimizer") {
+    if (Computes(activity)) {
       verdict_.cause = "compute";
       return absl::StrCat("is stuck in compute: in ", activity, since, " without an operation under way");
     }

@@ -15,4 +15,7 @@ int MaxRanks();
 // the calling test with that rank's text. Must be called by every process (tier mpi) in the same order.
 void RunRanks(int n, const std::function<void(Communicator& world)>& body);
 
+// The same with comm.check.
+void RunCheckedRanks(int n, const std::function<void(Communicator& world)>& body);
+
 }  // namespace orthant::testing

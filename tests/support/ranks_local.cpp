@@ -10,9 +10,12 @@ int MaxRanks() {
   return 64;
 }
 
-void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
+namespace {
+
+void Run(int n, bool check, const std::function<void(Communicator& world)>& body) {
   LocalOptions options;
   options.timeout_seconds = 120;
+  options.check = check;
   try {
     RunLocal(n, options, [&body](Communicator& world) {
       const ::testing::ScopedTrace trace(
@@ -22,6 +25,16 @@ void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
   } catch (const std::exception& error) {
     ADD_FAILURE() << "a rank of " << n << " threw: " << error.what();
   }
+}
+
+}  // namespace
+
+void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
+  Run(n, /*check=*/false, body);
+}
+
+void RunCheckedRanks(int n, const std::function<void(Communicator& world)>& body) {
+  Run(n, /*check=*/true, body);
 }
 
 }  // namespace orthant::testing

@@ -42,20 +42,14 @@ void Skip(int n) {
   GTEST_SKIP() << "skipped: needs " << n << " ranks, here are " << MaxRanks();
 }
 
-}  // namespace
-
-int MaxRanks() {
-  return TestRuntime().size();
-}
-
-void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
+void Run(int n, Communicator& all, const std::function<void(Communicator& world)>& body) {
   if (n > MaxRanks()) return Skip(n);
   if (TestRuntime().rank() >= n) return;
   std::vector<int> members(n);
   std::iota(members.begin(), members.end(), 0);
   std::string thrown;
   try {
-    const std::unique_ptr<Communicator> world = TestWorld().Subgroup(members, "world");
+    const std::unique_ptr<Communicator> world = all.Subgroup(members, "world");
     const ::testing::ScopedTrace trace(
         __FILE__, __LINE__, ::testing::Message() << "rank " << world->rank() << " of " << world->size());
     body(*world);
@@ -64,6 +58,23 @@ void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
     if (thrown.empty()) thrown = "an exception without text";
   }
   Meet(n, thrown);
+}
+
+}  // namespace
+
+int MaxRanks() {
+  return TestRuntime().size();
+}
+
+void RunRanks(int n, const std::function<void(Communicator& world)>& body) {
+  Run(n, TestWorld(), body);
+}
+
+void RunCheckedRanks(int n, const std::function<void(Communicator& world)>& body) {
+  TestRuntime().SetCheck(true);
+  const std::unique_ptr<Communicator> checked = TestRuntime().World();
+  TestRuntime().SetCheck(false);
+  Run(n, *checked, body);
 }
 
 }  // namespace orthant::testing

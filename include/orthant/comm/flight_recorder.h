@@ -41,6 +41,7 @@ struct FlightGroup {
   std::vector<int> members;  // world ranks, in group order; empty: not known
   int instance = 0;          // among the rank's groups of this name and these members: 0, 1, ...
   uint64_t issued = 0;       // collectives called so far
+  uint64_t since = 0;        // the first ticket that can be its; earlier ones are of a group before it
 };
 
 class FlightRecorder {
