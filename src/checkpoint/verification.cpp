@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -69,13 +70,40 @@ class Checker {
       } else if (absl::EndsWith(file->path(), ".safetensors")) {
         // Not needed to load it here, but by every other program.
         const auto header = ReadArchiveHeader(*file);
+        const char* const loadable = " (its tensors, which are checked by themselves, can be loaded)";
         if (!header.ok()) {
+          out_->faults.push_back(absl::StrCat(header.status().message(), loadable));
+        } else if (!HoldsSlices(*header, static_cast<int>(f))) {
           out_->faults.push_back(absl::StrCat(
-              header.status().message(), " (its tensors, which are checked by themselves, can be loaded)"));
+              file->path(), ": its header says that tensors lie elsewhere than they do", loadable));
         }
       }
       files_.push_back(*std::move(file));
     }
+  }
+
+  // Whether each of the manifest's slices of this file lies within one of the header's tensors.
+  bool HoldsSlices(const std::map<std::string, ArchiveReader::Entry>& header, int file) {
+    std::map<int64_t, int64_t> tensors;  // begin -> end
+    for (const auto& [name, entry] : header) {
+      if (entry.bytes > 0) tensors[entry.offset] = entry.offset + entry.bytes;
+    }
+    const auto& slices = Slices()[static_cast<size_t>(file)];
+    return std::all_of(slices.begin(), slices.end(), [&](const Slice* slice) {
+      const auto after = tensors.upper_bound(slice->offset);
+      return after != tensors.begin() && slice->offset + slice->bytes <= std::prev(after)->second;
+    });
+  }
+
+  // The manifest's slices by file.
+  const std::vector<std::vector<const Slice*>>& Slices() {
+    if (slices_.empty()) {
+      slices_.resize(manifest_.files.size());
+      for (const auto& [key, tensor] : manifest_.tensors) {
+        for (const Slice& slice : tensor.slices) slices_[static_cast<size_t>(slice.file)].push_back(&slice);
+      }
+    }
+    return slices_;
   }
 
   void CheckTensors() {
@@ -167,7 +195,8 @@ class Checker {
   const CheckpointManifest& manifest_;
   const VerificationProgress& progress_;
   Verification* out_;
-  std::vector<PositionedFile> files_;  // as in the manifest; an empty path: cannot be opened
+  std::vector<PositionedFile> files_;              // as in the manifest; an empty path: cannot be opened
+  std::vector<std::vector<const Slice*>> slices_;  // by file; empty: not asked for yet
   int64_t total_, done_ = 0;
 };
 

@@ -1,7 +1,10 @@
 #include "orthant/checkpoint/verification.h"
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "orthant/checkpoint/inspection.h"
 #include "orthant/core/status.h"
@@ -144,6 +147,36 @@ TEST_F(VerificationTest, AHeaderThatOthersCannotReadIsAFault) {
   EXPECT_THAT(v.faults, SizeIs(3));
   EXPECT_THAT(v.hurt, SizeIs(0));
   EXPECT_THAT(v.faults[0], HasSubstr("can be loaded"));
+}
+
+// One bit of a header's length: it can be read still, and every tensor lies somewhere else.
+TEST_F(VerificationTest, AHeaderThatLeadsElsewhereIsAFault) {
+  auto manifest = ReadCheckpointManifest(Folder(10));
+  ASSERT_TRUE(manifest.ok());
+  constexpr int64_t kHeader = 512;
+  for (auto& file : manifest->files) {
+    std::string json = absl::StrCat(R"({"all":{"dtype":"U8","shape":[)", file.bytes,
+                                    R"(],"data_offsets":[0,)", file.bytes, "]}}");
+    json.resize(kHeader - 8, ' ');
+    const uint64_t length = json.size() | 16;  // the bit that is flipped below
+    ASSERT_EQ(length, json.size());
+    std::stringstream content;
+    content << std::string(reinterpret_cast<const char*>(&length), 8) << json
+            << std::ifstream(Folder(10) + "/" + file.name, std::ios::binary).rdbuf();
+    fs::remove(Folder(10) + "/" + file.name);
+    file.name += ".safetensors";
+    file.bytes += kHeader;
+    std::ofstream(Folder(10) + "/" + file.name, std::ios::binary) << content.str();
+  }
+  for (auto& [key, tensor] : manifest->tensors) {
+    for (Slice& slice : tensor.slices) slice.offset += kHeader;
+  }
+  std::ofstream(Folder(10) + "/" + kCheckpointManifest, std::ios::binary) << ToText(*manifest);
+  ASSERT_TRUE(VerifyStep(Folder(10), nullptr).whole()) << VerifyStep(Folder(10), nullptr).ToText();
+  FlipBit(Folder(10) + "/" + manifest->files[1].name, 0, 4);
+  const Verification v = VerifyStep(Folder(10), nullptr);
+  EXPECT_THAT(v.faults, ElementsAre(HasSubstr("tensors lie elsewhere")));
+  EXPECT_THAT(v.hurt, SizeIs(0));
 }
 
 TEST_F(VerificationTest, StraysAreToldAndNoFault) {
