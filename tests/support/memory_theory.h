@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "orthant/train/engine.h"
 #include "orthant/train/memory_estimate.h"
 #include "orthant/train/parallel_model.h"
 
@@ -33,7 +34,7 @@ inline double StateBytes(double elements, const StateSizes& s, int stage, double
 // What one rank sends in a step on data x sequence, by `units` of a mesh without a pipeline: gathers before
 // each use (a block in forward and in backward; the embedding where it is looked up and, tied, where the loss
 // reads it; the head once, from its forward to its backward), one reduction a microbatch under stages 2
-// and 3. The exchange of loss and norm, 16 bytes over the world, is the last term.
+// and 3. The exchange of loss, norm and votes over the world is the last term.
 inline int64_t DataTraffic(const std::vector<UnitEstimate>& units, const RunConfig& c) {
   const Precision p = PrecisionOf(c.train);
   const int64_t value = static_cast<int64_t>(c10::elementSize(p.values));
@@ -57,7 +58,7 @@ inline int64_t DataTraffic(const std::vector<UnitEstimate>& units, const RunConf
     const int64_t gathers = zero < 3 ? 1 : c.zero.release_after_forward ? (twice ? 2 : 1) * microbatches : 1;
     sent += gathers * others * value;
   }
-  return sent + 2 * (world - 1) * 16 / world;
+  return sent + 2 * (world - 1) * kStepSums * int64_t{sizeof(double)} / world;
 }
 
 }  // namespace orthant::testing
