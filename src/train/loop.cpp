@@ -1,6 +1,7 @@
 #include "orthant/train/loop.h"
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 
 #include "ATen/ATen.h"
@@ -33,8 +34,16 @@ SaverOptions OptionsOf(const RunConfig& config, FaultInjector* faults) {
   return options;
 }
 
-const char* SignalName(int signal) {
-  return signal == SIGUSR1 ? "SIGUSR1" : "SIGTERM";
+// A rank's part of the vote to stop. Parts are summed, and the rank that tells of it need not have had the
+// signal.
+constexpr double kTermVote = 1.0, kUsr1Vote = 1048576.0;
+
+double StopVote() {
+  return StopSignal() == 0 ? 0.0 : StopSignal() == SIGUSR1 ? kUsr1Vote : kTermVote;
+}
+
+const char* SignalName(double votes) {
+  return std::fmod(votes, kUsr1Vote) > 0 ? "SIGTERM" : "SIGUSR1";
 }
 
 int64_t LastStep(const TrainConfig& config) {
@@ -57,7 +66,7 @@ TrainLoop::TrainLoop(const PreparedRun& run, Communicator& world, Reporter* repo
 
 absl::Status TrainLoop::Run() {
   if (absl::Status begun = Begin(); !begun.ok()) return begun;
-  while (engine_.progress().step < last_step_ && !stopped_by_signal_) {
+  while (engine_.progress().step < last_step_ && stop_votes_ == 0) {
     if (absl::Status stepped = Step(); !stepped.ok()) return stepped;
   }
   return End();
@@ -97,7 +106,7 @@ absl::Status TrainLoop::Step() {
 absl::Status TrainLoop::AfterStep(const StepResult& result) {
   const std::array<int64_t, kAxisCount> sent = BytesOfStep();  // of the step alone, not of a save under way
   Follow(result.votes);
-  stopped_by_signal_ = result.votes.stop > 0;
+  stop_votes_ = result.votes.stop;
   std::optional<std::pair<double, double>> evaluation;
   if (EvaluateAfter(run_.config, result.step)) evaluation = Evaluate();
   if (reporter_ != nullptr) {
@@ -120,9 +129,9 @@ absl::Status TrainLoop::End() {
     if (absl::Status saved = LastSave(); !saved.ok()) return saved;
   }
   Told(saver_.Finish());
-  if (!stopped_by_signal_) return absl::OkStatus();
+  if (stop_votes_ == 0) return absl::OkStatus();
   return StatusWithExitCode(ExitCode::kSignal,
-                            absl::StrCat("stopped by ", SignalName(StopSignal()), " after step ", step,
+                            absl::StrCat("stopped by ", SignalName(stop_votes_), " after step ", step,
                                          "; the training state is saved in ", run_.config.CheckpointDir(),
                                          ", and the same command goes on from there"));
 }
@@ -137,7 +146,7 @@ absl::Status TrainLoop::LastSave() {
 
 StepVotes TrainLoop::Votes() const {
   StepVotes votes;
-  votes.stop = StopSignal() != 0 ? 1.0 : 0.0;
+  votes.stop = StopVote();
   const double minutes = run_.config.checkpoint.every_minutes;
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - saved_at_;
   votes.save = world_.rank() == 0 && minutes > 0 && since.count() >= 60.0 * minutes ? 1.0 : 0.0;
@@ -146,7 +155,7 @@ StepVotes TrainLoop::Votes() const {
 }
 
 bool TrainLoop::SaveDue(const StepResult& result) const {
-  if (result.step >= last_step_ || stopped_by_signal_) return false;  // the end saves
+  if (result.step >= last_step_ || stop_votes_ > 0) return false;  // the end saves
   const int64_t every = run_.config.checkpoint.every;
   return result.votes.save > 0 || (every > 0 && result.step % every == 0);
 }

@@ -66,7 +66,7 @@ class TrainLoop {
   int64_t last_step_;                        // of this start
   int64_t saved_step_ = -1;                  // the newest that is on disk or on its way
   int64_t steps_done_ = 0;                   // in this start
-  bool stopped_by_signal_ = false;
+  double stop_votes_ = 0;                    // > 0: a signal asks for the end
   std::chrono::steady_clock::time_point saved_at_ = std::chrono::steady_clock::now();
 };
 
