@@ -128,8 +128,7 @@ void Watchdog::Tell(const Verdict& verdict) {
     folder = folder_;
   }
   if (WriteVerdict(folder, verdict)) {
-    const std::string text = absl::StrCat(
-        "error: ", verdict.text, folder.empty() ? "" : "\n  the ranks' records are in " + folder, "\n");
+    const std::string text = absl::StrCat("error: ", Spoken(verdict, folder), "\n");
     std::fputs(text.c_str(), stderr);
     std::fflush(stderr);
   } else {

@@ -15,6 +15,7 @@ namespace orthant {
 namespace {
 
 constexpr int kCommunication = 4;
+constexpr int kInternal = 1;
 constexpr size_t kMostLines = 4;  // of missing ranks, and of waiting ones
 constexpr size_t kMostNamed = 3;  // ranks in the sentence
 
@@ -84,7 +85,7 @@ class Court {
       verdict_.step = record.step;
       verdict_.text = record.error;
       const bool named = record.error.find(absl::StrCat("rank ", record.rank)) != std::string::npos;
-      if (record.world > 1 && !named && !communication) {
+      if (record.world > 1 && !named && record.exit_code == kInternal) {
         absl::StrAppend(&verdict_.text, " (on ", record.Where(), ")");
       }
       return true;
@@ -295,6 +296,7 @@ class Court {
 
   // A line for each missing rank, then for those that wait.
   void Lines() {
+    if (!AboutRanks(verdict_)) return;
     std::set<int> told;
     size_t lines = 0;
     for (const int rank : verdict_.ranks) {
@@ -369,6 +371,15 @@ class Court {
 
 std::string AbsentRank::Where() const {
   return place.empty() ? absl::StrCat("rank ", rank) : place;
+}
+
+bool AboutRanks(const Verdict& verdict) {
+  return verdict.exit_code == kCommunication || verdict.exit_code == kInternal;
+}
+
+std::string Spoken(const Verdict& verdict, const std::string& folder) {
+  if (folder.empty() || !AboutRanks(verdict)) return verdict.text;
+  return absl::StrCat(verdict.text, "\n  the ranks' records are in ", folder);
 }
 
 Verdict Judge(const std::vector<FlightRecord>& records, const std::vector<AbsentRank>& absent) {

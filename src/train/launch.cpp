@@ -149,7 +149,7 @@ absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int t
   } catch (...) {
     status = StatusOf(std::current_exception());
   }
-  processes_->world->flight_recorder()->SetActivity("ended");
+  if (status.ok()) processes_->world->flight_recorder()->SetActivity("ended");
   // A status that every rank returns alike (a loss that is not finite, a signal) is agreed on; a failure of
   // one rank leaves the others inside a collective, so the job ends, with this message told once.
   const ExitCode code = ExitCodeOf(status);

@@ -67,22 +67,20 @@ void LocalInquest::Note(int rank, const std::exception_ptr& error) {
 
 // The verdict instead of the error that brought it about, where the records tell more. Under mutex_.
 absl::Status LocalInquest::Write(absl::Status status) {
-  if (records_.empty()) return status;
-  const bool late = failure_->deadline && ExitCodeOf(status) == ExitCode::kCommunication;
+  // What every rank returns alike is no rank's failure.
+  const ExitCode code = ExitCodeOf(status);
+  if (records_.empty() || code == ExitCode::kNumerical || code == ExitCode::kSignal) return status;
+  const bool late = failure_->deadline && code == ExitCode::kCommunication;
   const int rank = failed_rank_ >= 0 ? failed_rank_ : failure_->rank;
   if (!late && rank >= 0) {
     FlightRecord& failed = records_[static_cast<size_t>(rank)];
     failed.error = std::string(status.message());
-    failed.exit_code = static_cast<int>(ExitCodeOf(status));
+    failed.exit_code = static_cast<int>(code);
   }
   const Verdict verdict = Judge(records_, {});
   for (const FlightRecord& record : records_) WriteFlightRecord(place_.flight_folder, record);
   WriteVerdict(place_.flight_folder, verdict);
-  return StatusWithExitCode(
-      static_cast<ExitCode>(verdict.exit_code),
-      absl::StrCat(verdict.text, place_.flight_folder.empty()
-                                     ? ""
-                                     : "\n  the ranks' records are in " + place_.flight_folder));
+  return StatusWithExitCode(static_cast<ExitCode>(verdict.exit_code), Spoken(verdict, place_.flight_folder));
 }
 
 absl::Status LocalInquest::Conclude(const std::exception_ptr& error) {

@@ -38,6 +38,12 @@ struct Verdict {
 // `records` and `absent` hold each rank at most once, by rank.
 Verdict Judge(const std::vector<FlightRecord>& records, const std::vector<AbsentRank>& absent);
 
+// Whether it matters which rank failed and where: not for what a user's file, disk or setting did, which the
+// message says.
+bool AboutRanks(const Verdict& verdict);
+// What the user is told: the text, and where the records are.
+std::string Spoken(const Verdict& verdict, const std::string& folder);
+
 // RUN_DIR/flight/verdict.json
 std::string VerdictFile(const std::string& folder);
 std::string VerdictText(const Verdict& verdict);  // as JSON
