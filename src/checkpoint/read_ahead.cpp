@@ -91,7 +91,6 @@ absl::Status ReadAhead::Open(int file) {
     return DataError(absl::StrCat(path, ": cannot be opened: ", std::generic_category().message(errno)));
   }
   open_ = file;
-  direct_ = false;
   ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   return absl::OkStatus();
 }

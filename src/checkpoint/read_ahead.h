@@ -57,7 +57,6 @@ class ReadAhead {
   size_t next_ = 0;  // the caller's
 
   int open_ = -1, fd_ = -1;  // the thread's
-  bool direct_ = false;
   std::thread thread_;
 };
 
