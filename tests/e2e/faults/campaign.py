@@ -10,6 +10,7 @@ bit; and no process may be left. A line a case; the last one is "N/N faults: ...
 import argparse
 import collections
 import concurrent.futures
+import dataclasses
 import glob
 import json
 import os
@@ -24,6 +25,7 @@ import disk_cases  # noqa: E402
 import rank_cases  # noqa: E402
 import run_cases  # noqa: E402
 from bench import Bench, Failure, Skip  # noqa: E402
+from case import Outcome  # noqa: E402
 from table import write_page  # noqa: E402
 
 
@@ -65,13 +67,25 @@ def write_counts(build, counts):
                                "disabled": counts["skipped"], "errors": 0}, indent=2) + "\n")
 
 
+def remember(build, told):
+    """Outcomes by case, those of earlier campaigns of this build folder too: a part may be run again."""
+    path, known = f"{build}/test-results/faults.outcomes", {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            known = json.load(file)
+    known.update({case.name: (how, dataclasses.asdict(result) if how == "ok" else result) for case, how, result in told})
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(known, file, indent=1)
+    return {name: (how, Outcome(**result) if how == "ok" else result) for name, (how, result) in known.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
     parser.add_argument("binary")
     parser.add_argument("--only", metavar="PATTERN", help="cases whose name matches this regular expression")
     parser.add_argument("--quick", action="store_true", help="each kind of fault once or twice")
-    parser.add_argument("--markdown", action="store_true", help="write the table into docs/failures.md")
+    parser.add_argument("--markdown", action="store_true", help="write the table into docs/failures.md, of these and of earlier outcomes in BUILD_DIR")
     parser.add_argument("--jobs", type=int, default=1, help="cases at a time")
     parser.add_argument("--keep", action="store_true", help="keep the folder of the runs")
     parser.add_argument("--list", action="store_true", help="print the cases and run none")
@@ -96,8 +110,9 @@ def main():
     if counts["FAIL"] > 0 or args.keep:
         print(f"the runs are in {bench.work}")
     write_counts(args.build, counts)
+    known = remember(args.build, told)
     if args.markdown:
-        write_page(told)
+        write_page([(case, *known[case.name]) for case in all_cases() if case.name in known])
     done = [case for case, how, _ in told if how == "ok"]
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     print(f"{len(done)}/{len(cases) - counts['skipped']} faults: {len({c.distinct or c.fault for c in done})} distinct "

@@ -64,7 +64,7 @@ def suspended_for_a_moment(bench, case):
     """Shorter than the deadline: nothing is lost, and nobody is told of a failure."""
     backend = case.backend
     folder = bench.folder(case.slug)
-    fault = inject("sleep rank=1 step=5 phase=data seconds=1.0")
+    fault = [*inject("sleep rank=1 step=5 phase=data seconds=1.0"), "comm.timeout=30"]
     started = bench.start(folder, backend, case.mesh, fault)
     started.wait_for_step(4)
     ranks = started.ranks()
