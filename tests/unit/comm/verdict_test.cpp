@@ -225,14 +225,22 @@ TEST(VerdictTest, ARanksOwnErrorComesFirstAndKeepsItsCode) {
   std::vector<FlightRecord> records = FourAfter("loss");
   for (const int rank : {0, 1, 2}) WaitIn(&records[static_cast<size_t>(rank)], 0, "next", 1);
   records[3].error = "the disk is full";
-  records[3].exit_code = 3;
+  records[3].exit_code = 1;
   records[2].error = "MPI_Testall: broken";
   records[2].exit_code = 4;
   const Verdict verdict = Judge(records, {{1, Absence::kDead, "", 0, ""}});
-  EXPECT_EQ(verdict.exit_code, 3);
+  EXPECT_EQ(verdict.exit_code, 1);
   EXPECT_EQ(verdict.cause, "error");
   EXPECT_THAT(verdict.text, HasSubstr("the disk is full (on D3 rank 3)"));
   EXPECT_THAT(verdict.text, Not(HasSubstr("broken")));
+  EXPECT_THAT(Spoken(verdict, "runs/a/flight"), HasSubstr("records are in runs/a/flight"));
+  // What the user's disk did is said as it stands; a rank without words leaves them to another.
+  records[3].exit_code = 3;
+  records[0].exit_code = 3;
+  const Verdict disk = Judge(records, {});
+  EXPECT_EQ(disk.exit_code, 3);
+  EXPECT_THAT(disk.ranks, ElementsAre(3));
+  EXPECT_EQ(Spoken(disk, "runs/a/flight"), "the disk is full");
 }
 
 TEST(FlightRecordTest, SurvivesJson) {
