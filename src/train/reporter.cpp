@@ -95,6 +95,7 @@ void Reporter::Saved(const SaveResult& result) {
   Print(absl::StrFormat("saved      %s: %s in %s, training held up for %s", result.path,
                         FormatBinaryBytes(static_cast<double>(result.bytes)), FormatDuration(result.seconds),
                         FormatDuration(result.held_seconds)));
+  if (!result.notice.empty()) Note(result.notice);
 }
 
 StepMetrics Reporter::MetricsOf(const StepResult& r,
