@@ -7,7 +7,7 @@ from bench import DELAYS, MESHES, SLACK, START_TIMEOUT, TIMEOUT, expect
 
 # A tiny run's ranks by their part in it.
 ROLES = {
-    "d2t2": {0: "rank 0 (leads, reports)", 2: "rank 2 (middle)", 3: "rank 3 (last)"},
+    "d2t2": {0: "rank 0 (leads and reports)", 2: "rank 2 (middle)", 3: "rank 3 (last)"},
     "p2d2": {0: "rank 0 (leads; first stage)", 1: "rank 1 (first stage)", 2: "rank 2 (last stage)",
              3: "rank 3 (last; last stage)"},
 }
@@ -55,6 +55,7 @@ def first_words(text, words=22):
     text = re.sub(r"^error: ", "", text.split("\n")[0])
     text = re.sub(r"/\S*/runs/[^/ ,;:]+", "RUN", text)
     text = re.sub(r"process \d+ on (host )?[^ ,;]+", "process N", text)
+    text = re.sub(r", since \d{4}-\S+ [\d:]+", "", text)
     parts = re.sub(r" {2,}", " ", text).split(" ")
     return " ".join(parts[:words]) + (" ..." if len(parts) > words else "")
 

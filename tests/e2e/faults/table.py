@@ -8,9 +8,10 @@ PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."
 TEXT = """## Rehearsed faults
 
 `tests/e2e/faults/campaign.py BUILD_DIR BINARY --markdown` injects each of these into a tiny run of 4 ranks (8 steps, a
-checkpoint every 2, `comm.timeout=4`; mesh `d2t2` is data 2 x tensor 2, `p2d2` pipeline 2 x data 2), and writes this table.
+checkpoint every 2, `comm.timeout=4`, 30 where a process is suspended and goes on; mesh `d2t2` is data 2 x tensor 2, `p2d2` pipeline 2 x data 2), and writes this table.
 Every case ends in time, with this exit code and one message, leaves no process behind, and after a start without the fault
 has the curve and the last checkpoint of an undisturbed run, to the bit ("same"). `launch` stands for `orthant launch`.
+With `--only PATTERN` a part is run again, and the other rows stay, so the table may come from several runs.
 Seconds count from the run's last sign of life to its end, the largest of a row. Under bare `mpirun` a rank's `kill -9` is
 mpirun's own exit code, 137; the verdict is printed and kept all the same. A fault of one's own is rehearsed with
 `fault.inject` ([configuration.md](configuration.md)).
