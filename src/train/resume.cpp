@@ -147,10 +147,11 @@ absl::StatusOr<Resumed> RollBack(const RunConfig& config, const StepResult& fail
   std::erase_if(steps, [newest](int64_t step) { return step > newest; });
   const std::string what = DescribeAnomaly(failed.anomaly, failed.loss, failed.usual_loss);
   if (steps.empty()) {
-    return NumericalError(
-        absl::StrCat("step ", failed.step, ": ", what, "; there is no checkpoint to roll back to, of step ",
-                     newest, " or before (anomaly.rollback_steps = ", config.anomaly.rollback_steps,
-                     "); save more often (checkpoint.every) or keep more (checkpoint.keep_last)"));
+    return NumericalError(absl::StrCat("step ", failed.step, ": ", what,
+                                       "; there is no checkpoint to roll back to, ",
+                                       config.anomaly.rollback_steps,
+                                       " steps back or more (anomaly.rollback_steps); save more often "
+                                       "(checkpoint.every) or keep more (checkpoint.keep_last)"));
   }
   auto resumed = ResumeNewest(folder, steps, engine, world);
   if (!resumed.ok()) return resumed;
