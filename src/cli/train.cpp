@@ -1,5 +1,6 @@
 // orthant train RUN.yaml [KEY=VALUE ...]
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ absl::Status Train(const Options& options) {
   RunConfig config;
   const absl::StatusOr<LoadedConfig> loaded = LoadRun(options.run, &config);
   // Before the error is looked at: it is one error of all processes, not one of each.
-  const absl::StatusOr<std::unique_ptr<Launcher>> launcher = Launcher::Start(config.comm.timeout);
+  const absl::StatusOr<std::unique_ptr<Launcher>> launcher =
+      Launcher::Start(std::max(config.comm.timeout, config.comm.start_timeout));
   if (!launcher.ok()) return launcher.status();
   if (absl::Status agreed = (*launcher)->Agree(loaded.status()); !agreed.ok()) return agreed;
   return TrainRun(**launcher, config, *loaded, options.format == "json");

@@ -1,3 +1,4 @@
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -86,6 +87,9 @@ MpiRuntime::~MpiRuntime() {
     watchdog_.reset();
   }
   engine_.reset();
+  // mpirun ends the others when the first process leaves with a failure: whoever has the message still says
+  // it.
+  std::signal(SIGTERM, SIG_IGN);
   MPI_Finalize();
 }
 

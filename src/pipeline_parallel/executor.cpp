@@ -14,12 +14,6 @@
 namespace orthant {
 namespace {
 
-// Received tensors that wait for their use: that of the next action and of the one after.
-constexpr int kMostReceives = 2;
-// Sends whose receiver has not come yet. Any number from 1 is free of deadlock; more lets a rank run further
-// ahead.
-constexpr size_t kMostSends = 8;
-
 using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {

@@ -3,14 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "orthant/pipeline_parallel/executor.h"
+
 namespace orthant {
-namespace {
-
-// The executor's own bounds (src/pipeline_parallel/executor.cpp).
-constexpr int kMostReceives = 2;
-constexpr size_t kMostSends = 8;
-
-}  // namespace
 
 void PlannedSchedule::Run() {
   for (size_t i = 0; i < row_.size(); ++i) {

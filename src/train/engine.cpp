@@ -85,6 +85,7 @@ void Engine::At(FaultPhase phase, const char* activity) {
 
 Progress Engine::progress() const {
   Progress progress = progress_;
+  progress.loss_scale_active = loss_scale_.active();
   progress.loss_scale = loss_scale_.state();
   progress.recent_losses = spikes_.state();
   return progress;
@@ -92,7 +93,8 @@ Progress Engine::progress() const {
 
 void Engine::Restore(const Progress& progress) {
   progress_ = progress;
-  if (loss_scale_.active()) loss_scale_.Restore(progress.loss_scale);
+  // A run that was in another type has no scale to go on with.
+  if (loss_scale_.active() && progress.loss_scale_active) loss_scale_.Restore(progress.loss_scale);
   spikes_.Restore(progress.recent_losses);
 }
 

@@ -57,11 +57,6 @@ absl::Status NotUnderstood(std::string_view text, std::string_view word) {
                                          "phase=backward' (further: attempt=, seconds=, at=)"));
 }
 
-int64_t Attempt() {
-  const char* text = std::getenv("ORTHANT_ATTEMPT");
-  return text == nullptr ? 0 : std::atoll(text);
-}
-
 // Another type of at most the same size: no byte beyond the tensor is touched.
 c10::ScalarType OtherType(c10::ScalarType dtype) {
   switch (dtype) {
@@ -77,6 +72,11 @@ c10::ScalarType OtherType(c10::ScalarType dtype) {
 }
 
 }  // namespace
+
+int64_t AttemptNumber() {
+  const char* text = std::getenv("ORTHANT_ATTEMPT");
+  return text == nullptr ? 0 : std::atoll(text);
+}
 
 void Describe(Fields& fields, FaultConfig& config) {
   fields.Texts("inject", &config.inject)
@@ -125,7 +125,7 @@ FaultInjector::FaultInjector(const FaultConfig& config, int64_t rank) {
   for (const std::string& text : config.inject) {
     const absl::StatusOr<Fault> fault = ParseFault(text);
     if (!fault.ok()) throw StatusError(fault.status());
-    if (fault->rank != rank || fault->attempt != Attempt()) continue;
+    if (fault->rank != rank || fault->attempt != AttemptNumber()) continue;
     (fault->phase == FaultPhase::kSave && fault->at > 0 ? write_faults_ : faults_).push_back({*fault});
   }
 }

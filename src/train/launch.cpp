@@ -26,15 +26,8 @@ int ThreadsFor(int configured, int ranks_on_host) {
 
 // The message of the lowest rank that failed, whole on rank 0 and empty elsewhere.
 absl::Status AgreeOver(Communicator& world, const absl::Status& status) {
-  at::Tensor failed = at::full({1}, status.ok() ? world.size() : world.rank(), at::kLong);
-  world.AllReduce(failed, ReduceOp::kMin, "agree");
-  const int64_t first = failed.item<int64_t>();
-  if (first == world.size()) return absl::OkStatus();
-  const int root = static_cast<int>(first);
-  at::Tensor code = at::full({1}, static_cast<int64_t>(ExitCodeOf(status)), at::kLong);
-  world.Broadcast(code, root, "agree.code");
-  const std::string message = BroadcastText(std::string(status.message()), root, world);
-  return StatusWithExitCode(static_cast<ExitCode>(code.item<int64_t>()), world.rank() == 0 ? message : "");
+  const absl::Status agreed = AgreeOnStatus(status, world);
+  return agreed.ok() || world.rank() == 0 ? agreed : StatusWithExitCode(ExitCodeOf(agreed), "");
 }
 
 }  // namespace

@@ -129,19 +129,24 @@ absl::Status TrainLoop::End() {
     if (absl::Status saved = LastSave(); !saved.ok()) return saved;
   }
   Told(saver_.Finish());
-  if (stop_votes_ == 0) return absl::OkStatus();
-  return StatusWithExitCode(ExitCode::kSignal,
-                            absl::StrCat("stopped by ", SignalName(stop_votes_), " after step ", step,
-                                         "; the training state is saved in ", run_.config.CheckpointDir(),
-                                         ", and the same command goes on from there"));
+  if (stop_votes_ == 0 || complete) return absl::OkStatus();
+  const char* const rest = run_.config.checkpoint.content == "all"
+                               ? ", and the same command goes on from there"
+                               : " (checkpoint.content = parameters): a new run can begin from them with "
+                                 "init.from, none can go on";
+  return StatusWithExitCode(
+      ExitCode::kSignal,
+      absl::StrCat("stopped by ", SignalName(stop_votes_), " after step ", step,
+                   "; the training state is saved in ", run_.config.CheckpointDir(), rest));
 }
 
 // Saves what is not saved yet; without it the end would lose steps, so a failure is the run's.
 absl::Status TrainLoop::LastSave() {
   if (saved_step_ != engine_.progress().step) Save();
   const std::optional<SaveResult> result = saver_.Finish();
-  Told(result);
-  return result.has_value() ? result->status : absl::OkStatus();
+  if (!result.has_value()) return absl::OkStatus();
+  if (result->status.ok()) Told(result);  // a failure is the run's own message
+  return result->status;
 }
 
 StepVotes TrainLoop::Votes() const {
@@ -207,7 +212,10 @@ absl::Status TrainLoop::TooMany(const StepResult& r) const {
 }
 
 absl::Status TrainLoop::Skip(const StepResult& result) {
-  if (absl::Status few = TooMany(result); !few.ok()) return few;
+  if (absl::Status few = TooMany(result); !few.ok()) {
+    Told(saver_.Finish());
+    return few;
+  }
   engine_.SkipStep(result);
   absl::Status written;
   if (reporter_ != nullptr) {
@@ -219,9 +227,16 @@ absl::Status TrainLoop::Skip(const StepResult& result) {
 }
 
 absl::Status TrainLoop::GoBack(const StepResult& result) {
-  if (absl::Status few = TooMany(result); !few.ok()) return few;
+  if (absl::Status few = TooMany(result); !few.ok()) {
+    Told(saver_.Finish());
+    return few;
+  }
   Told(saver_.Finish());
+  FlightRecorder& recorder = *world_.flight_recorder();
+  recorder.SetActivity("loading");
+  recorder.set_timeout(std::max(run_.config.comm.timeout, run_.config.comm.start_timeout));
   const absl::StatusOr<Resumed> resumed = RollBack(run_.config, result, engine_, world_);
+  recorder.set_timeout(run_.config.comm.timeout);
   if (!resumed.ok()) return resumed.status();
   saved_step_ = resumed->step;
   absl::Status written;
@@ -232,8 +247,12 @@ absl::Status TrainLoop::GoBack(const StepResult& result) {
     written = reporter_->StartAt(*resumed);
     if (written.ok()) written = WriteSkipped();
   }
+  if (absl::Status agreed = AgreeOnStatus(written, world_); !agreed.ok()) return agreed;
+  // With what has been left out: a start after a crash knows it too.
+  Save();
+  Told(saver_.Finish());
   bytes_ = engine_.model().groups().BytesSent();
-  return AgreeOnStatus(written, world_);
+  return absl::OkStatus();
 }
 
 absl::Status TrainLoop::WriteSkipped() {
@@ -270,8 +289,9 @@ absl::Status TrainLoop::CheckReplicas(int64_t step) {
   const int64_t every = run_.config.train.check_replicas;
   if (every == 0 || step % every != 0) return absl::OkStatus();
   world_.flight_recorder()->SetActivity("comparing replicas");
-  const std::string drift = FindDrift(engine_.model(), engine_.optimizer());
+  const std::string drift = FindDrift(engine_.model(), engine_.optimizer(), run_.config.model.tie_embeddings);
   if (drift.empty()) return absl::OkStatus();
+  Told(saver_.Finish());
   return NumericalError(
       absl::StrCat("step ", step, ": ", drift,
                    ": what must be equal to the bit is not (train.check_replicas); a device that "

@@ -91,7 +91,7 @@ std::vector<Hashed> Whole(const std::vector<ShardedUnit*>& units, const Wanted& 
 
 }  // namespace
 
-std::string FindDrift(ParallelModel& model, AdamW& optimizer) {
+std::string FindDrift(ParallelModel& model, AdamW& optimizer, bool tied) {
   const std::vector<ShardedUnit*>& units = model.units();
   const Groups& groups = model.groups();
   const auto every = [](const Parameter&) { return true; };
@@ -104,7 +104,7 @@ std::string FindDrift(ParallelModel& model, AdamW& optimizer) {
   look(groups.data_sequence.get(), Whole(units, every));
   look(groups.tensor.get(),
        Whole(units, [](const Parameter& p) { return p.spec().replicated_over_tensor(); }));
-  if (groups.embedding_pair != nullptr) {
+  if (tied && groups.embedding_pair != nullptr) {
     look(groups.embedding_pair.get(),
          Whole(units, [](const Parameter& p) { return p.spec().name == "wte.weight"; }));
   }

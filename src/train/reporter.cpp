@@ -86,11 +86,7 @@ void Reporter::Note(const std::string& text) {
 void Reporter::Saved(const SaveResult& result) {
   save_failed_ = !result.status.ok();
   if (save_failed_) {
-    return Print(
-        absl::StrFormat("warning    the checkpoint of step %d was not saved, and training goes on: %s; "
-                        "earlier checkpoints are "
-                        "as they were",
-                        result.step, std::string(result.status.message())));
+    return Print(absl::StrCat("warning    ", std::string(result.status.message()), "; training goes on"));
   }
   Print(absl::StrFormat("saved      %s: %s in %s, training held up for %s", result.path,
                         FormatBinaryBytes(static_cast<double>(result.bytes)), FormatDuration(result.seconds),

@@ -71,10 +71,13 @@ absl::Status SetAsideNewer(const std::string& folder, int64_t step, Communicator
   return AgreeOnStatus(done, world);
 }
 
-bool WrittenByNewer(const std::string& folder) {
+// As rank 0 sees it, so that all ranks do the same.
+bool WrittenByNewer(const std::string& folder, Communicator& world) {
   const auto json = ReadJsonFile(absl::StrCat(folder, "/", kCheckpointManifest));
-  return json.ok() && json->is_object() && json->contains("format") &&
-         (*json)["format"].is_number_integer() && (*json)["format"].get<int64_t>() > kCheckpointFormat;
+  const bool newer = json.ok() && json->is_object() && json->contains("format") &&
+                     (*json)["format"].is_number_integer() &&
+                     (*json)["format"].get<int64_t>() > kCheckpointFormat;
+  return !BroadcastText(newer ? "newer" : "", 0, world).empty();
 }
 
 absl::Status NoneWhole(const std::string& folder, const std::vector<std::string>& failures) {
@@ -103,7 +106,7 @@ absl::StatusOr<Resumed> ResumeNewest(const std::string& folder, const std::vecto
         resumed->notes.push_back(absl::StrCat("passed over: ", failure));
       return resumed;
     }
-    if (WrittenByNewer(absl::StrCat(folder, "/", StepName(step)))) return resumed.status();
+    if (WrittenByNewer(absl::StrCat(folder, "/", StepName(step)), world)) return resumed.status();
     failures.emplace_back(resumed.status().message());
   }
   return NoneWhole(folder, failures);
@@ -111,26 +114,31 @@ absl::StatusOr<Resumed> ResumeNewest(const std::string& folder, const std::vecto
 
 absl::StatusOr<Resumed> Begin(const RunConfig& config, Engine& engine, Communicator& world) {
   if (config.init.from.empty()) return Resumed{};
-  auto path = ResolveCheckpoint(config.init.from);
-  if (absl::Status there = AgreeOnStatus(path.status(), world); !there.ok()) {
+  // One rank decides: a run that is still training may move its latest meanwhile.
+  absl::StatusOr<std::string> mine = std::string();
+  if (world.rank() == 0) mine = ResolveCheckpoint(config.init.from);
+  if (absl::Status there = AgreeOnStatus(mine.status(), world); !there.ok()) {
     return Annotate(there, absl::StrCat("init.from = ", config.init.from));
   }
-  auto loaded = Load(*path, /*all=*/false, engine, world);
+  const std::string path = BroadcastText(*mine, 0, world);
+  auto loaded = Load(path, /*all=*/false, engine, world);
   if (!loaded.ok()) return Annotate(loaded.status(), absl::StrCat("init.from = ", config.init.from));
-  return Resumed{0, "", {absl::StrCat("the parameters are those of ", *path)}};
+  return Resumed{0, "", {absl::StrCat("the parameters are those of ", path)}};
 }
 
 }  // namespace
 
 absl::StatusOr<Resumed> Resume(const RunConfig& config, Engine& engine, Communicator& world) {
   const std::string folder = config.CheckpointDir();
-  if (config.checkpoint.resume == "never") {
+  // A supervisor's further attempts go on from what the ones before have saved.
+  const std::string resume = AttemptNumber() > 0 ? "latest" : config.checkpoint.resume;
+  if (resume == "never") {
     if (absl::Status aside = SetAsideNewer(folder, -1, world); !aside.ok()) return aside;
     return Begin(config, engine, world);
   }
   const std::vector<int64_t> steps = StepsOnDisk(folder, world);
   int64_t wanted = 0;
-  const bool one = absl::SimpleAtoi(config.checkpoint.resume, &wanted);
+  const bool one = absl::SimpleAtoi(resume, &wanted);
   if (!one && steps.empty()) return Begin(config, engine, world);
   auto resumed = one ? ResumeFrom(folder, wanted, engine, world) : ResumeNewest(folder, steps, engine, world);
   if (!resumed.ok()) return resumed;
@@ -156,11 +164,11 @@ absl::StatusOr<Resumed> RollBack(const RunConfig& config, const StepResult& fail
   auto resumed = ResumeNewest(folder, steps, engine, world);
   if (!resumed.ok()) return resumed;
   Progress progress = engine.progress();
-  progress.skipped = before.skipped;
   // Everything between the checkpoint's place in the data and the failed step's batch, it included.
-  const int64_t first = progress.next_batch();
-  progress.skipped.push_back(
-      {failed.step, first, before.next_batch() + 1 - first, what, /*rolled_back=*/true});
+  const int64_t first = progress.next_batch(), next = before.next_batch() + 1;
+  progress.skipped = before.skipped;
+  progress.skipped.push_back({failed.step, first, next - first, what, /*rolled_back=*/true});
+  progress.batches_passed = next - progress.step;
   engine.Restore(progress);
   if (absl::Status aside = SetAsideNewer(folder, resumed->step, world); !aside.ok()) return aside;
   return resumed;

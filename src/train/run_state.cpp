@@ -172,12 +172,6 @@ absl::Status LoadUnit(ShardedUnit& unit, AdamW& optimizer, int index, Checkpoint
 
 }  // namespace
 
-int64_t Progress::batches_passed() const {
-  int64_t passed = 0;
-  for (const SkippedBatches& s : skipped) passed += s.rolled_back ? s.count : 0;
-  return passed;
-}
-
 std::vector<StatePiece> CollectState(const ParallelModel& model, AdamW& optimizer, bool all) {
   std::vector<StatePiece> pieces;
   for (size_t u = 0; u < model.units().size(); ++u) {
@@ -217,9 +211,10 @@ nlohmann::ordered_json ToJson(const Progress& p) {
   }
   return {{"step", p.step},
           {"updates", p.updates},
-          {"next_batch", p.next_batch()},
+          {"batches_passed", p.batches_passed},
           {"loss_scale",
-           {{"value", p.loss_scale.value},
+           {{"active", p.loss_scale_active},
+            {"value", p.loss_scale.value},
             {"finite_steps", p.loss_scale.finite_steps},
             {"tolerance", p.loss_scale.tolerance},
             {"skipped", p.loss_scale.skipped}}},
@@ -233,7 +228,9 @@ absl::StatusOr<Progress> ProgressFromJson(const nlohmann::ordered_json& run, con
     Progress p;
     p.step = json.at("step").get<int64_t>();
     p.updates = json.at("updates").get<int64_t>();
+    p.batches_passed = json.at("batches_passed").get<int64_t>();
     const nlohmann::ordered_json& scale = json.at("loss_scale");
+    p.loss_scale_active = scale.at("active").get<bool>();
     p.loss_scale.value = scale.at("value").get<double>();
     p.loss_scale.finite_steps = scale.at("finite_steps").get<int64_t>();
     p.loss_scale.tolerance = scale.at("tolerance").get<int64_t>();

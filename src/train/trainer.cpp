@@ -125,7 +125,9 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
 
   InstallStopSignals();
   IgnoreBrokenLimits();
-  const RunPlace place{config.RunDir() + "/flight", [&](int rank) { return run->mesh.Describe(rank); }};
+  // The watchdog may ask after this function has returned: it has a mesh of its own.
+  const RunPlace place{config.RunDir() + "/flight",
+                       [mesh = run->mesh](int rank) { return mesh.Describe(rank); }};
   return launcher.Run(
       config.comm, run->mesh.world(), config.train.threads_per_rank,
       [&](Communicator& world, const RankEnvironment& environment) {

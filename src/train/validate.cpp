@@ -105,6 +105,11 @@ void CheckCourse(const RunConfig& c, Rules& rules) {
     rules.Line("checkpoint.resume", absl::StrCat("checkpoint.resume = ", resume,
                                                  " is none of latest, never, and a step such as 500"));
   }
+  const bool rolls_back = c.anomaly.non_finite == "rollback" || c.anomaly.spike == "rollback";
+  if (rolls_back && c.checkpoint.content != "all") {
+    rules.Line("checkpoint.content", absl::StrCat("checkpoint.content = ", c.checkpoint.content,
+                                                  ": anomaly's rollback needs checkpoint.content = all"));
+  }
   const int64_t ranks = c.parallel.degrees().world();
   rules.AtMost("checkpoint.writers", c.checkpoint.writers, ranks, "ranks of the mesh");
   for (const std::string& text : c.fault.inject) {

@@ -59,7 +59,7 @@ struct SkippedBatches {
       0;  // batch, counted from 0; samples are entries first * global_batch and on of the sequence
   int64_t count = 0;
   std::string reason;        // "loss nan", "loss 7.31 after a median of 2.02"
-  bool rolled_back = false;  // the batches after these moved up: the data went on behind them
+  bool rolled_back = false;  // the data went on behind them, from an earlier step
   friend bool operator==(const SkippedBatches&, const SkippedBatches&) = default;
 };
 

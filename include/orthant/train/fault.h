@@ -50,6 +50,9 @@ struct Fault {
   double at = 0.0;  // kSave: when this share of the rank's bytes has been written
 };
 
+// Which attempt of a supervised run this process belongs to: ORTHANT_ATTEMPT, 0 without a supervisor.
+int64_t AttemptNumber();
+
 // ConfigurationError naming the word that is not understood and what is.
 absl::StatusOr<Fault> ParseFault(std::string_view text);
 

@@ -18,16 +18,16 @@ namespace orthant {
 
 // What the loop knows beside tensors: everything that the next step depends on.
 struct Progress {
-  int64_t step = 0;     // the last one done
-  int64_t updates = 0;  // that AdamW has made: its bias corrections count these
+  int64_t step = 0;                // the last one done
+  int64_t updates = 0;             // that AdamW has made: its bias corrections count these
+  int64_t batches_passed = 0;      // by which the data is ahead of the steps: rollbacks left them out
+  bool loss_scale_active = false;  // else loss_scale says nothing
   LossScale::State loss_scale;
   std::vector<double> recent_losses;  // SpikeDetector::state
   std::vector<SkippedBatches> skipped;
 
-  // Batches that later steps have moved up by.
-  int64_t batches_passed() const;
   // The batch, counted from 0, of the next step.
-  int64_t next_batch() const { return step + batches_passed(); }
+  int64_t next_batch() const { return step + batches_passed; }
   friend bool operator==(const Progress&, const Progress&) = default;
 };
 nlohmann::ordered_json ToJson(const Progress& progress);
