@@ -103,6 +103,16 @@ FlightRecord RecordFrom(const json& value) {
   return record;
 }
 
+// Whether ranks and groups are ones that there are: what reads a record uses them as indices.
+bool Sound(const FlightRecord& record) {
+  constexpr int kMostRanks = 1 << 24;
+  if (record.world < 1 || record.world > kMostRanks || record.rank < 0 || record.rank >= record.world)
+    return false;
+  return std::all_of(record.operations.begin(), record.operations.end(), [&](const RecordedOperation& op) {
+    return op.group >= 0 && static_cast<size_t>(op.group) < record.groups.size();
+  });
+}
+
 }  // namespace
 
 std::string FlightRecordText(const FlightRecord& record) {
@@ -135,7 +145,9 @@ absl::StatusOr<FlightRecord> ParseFlightRecord(std::string_view text, const std:
   const absl::StatusOr<json> value = ParseJson(text, origin);
   if (!value.ok()) return value.status();
   try {
-    return RecordFrom(*value);
+    FlightRecord record = RecordFrom(*value);
+    if (Sound(record)) return record;
+    return DataError(absl::StrCat(origin, ": damaged: a rank or a group that cannot be"));
   } catch (const json::exception& error) {
     return DataError(absl::StrCat(origin, ": not a flight record: ", error.what()));
   }

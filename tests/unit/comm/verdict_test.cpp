@@ -267,6 +267,21 @@ TEST(FlightRecordTest, SurvivesJson) {
   EXPECT_FALSE(ParseFlightRecord("{", "file").ok());
 }
 
+TEST(FlightRecordTest, WhatCannotBeIsDamage) {
+  const auto damage = [](const std::function<void(FlightRecord*)>& hurt) {
+    FlightRecord record = Rank(3);
+    Done(&record, 0, "loss", 2.5);
+    hurt(&record);
+    return std::string(ParseFlightRecord(FlightRecordText(record), "file").status().message());
+  };
+  EXPECT_EQ(damage([](FlightRecord*) {}), "");
+  const auto told = HasSubstr("file: damaged");
+  EXPECT_THAT(damage([](FlightRecord* r) { r->world = -1; }), told);
+  EXPECT_THAT(damage([](FlightRecord* r) { r->rank = r->world; }), told);
+  EXPECT_THAT(damage([](FlightRecord* r) { r->operations.back().group = 99; }), told);
+  EXPECT_THAT(damage([](FlightRecord* r) { r->operations.back().group = -1; }), told);
+}
+
 TEST(FlightRecordTest, RanksAsText) {
   EXPECT_EQ(RanksText({0, 1, 2, 3, 5, 7, 8}), "0-3, 5, 7, 8");
   EXPECT_EQ(RanksText({}), "");
