@@ -84,7 +84,9 @@ if [[ ! -e $DATA/data.json ]]; then
 fi
 
 step "Training: 16 ranks as threads, configs/shakespeare.yaml"
-$ORTHANT train configs/shakespeare.yaml || fail $? "training ended early" \
-  "The message above says why; docs/failures.md explains each. launch/quickstart.sh starts again from here."
+FROM=latest # a run that was stopped goes on
+((AGAIN)) && FROM=never
+$ORTHANT train configs/shakespeare.yaml checkpoint.resume=$FROM || fail $? "training ended early" \
+  "The message above says why; docs/failures.md explains each. launch/quickstart.sh goes on from the last checkpoint."
 show_sample
 what_next

@@ -61,9 +61,7 @@ absl::Status Reporter::StartAt(const Resumed& resumed) {
   for (const std::string& note : resumed.notes) Note(note);
   if (resumed.from.empty()) {
     if (FileExists(path)) {
-      Note(
-          "the folder held this run without a checkpoint: it starts again, and the old metrics.jsonl and "
-          "samples.txt are kept as *.old");
+      Note("the run starts again; metrics.jsonl and samples.txt of the start before are kept as *.old");
     }
     if (absl::Status kept = KeepOldFiles(folder); !kept.ok()) return kept;
   } else {

@@ -66,12 +66,15 @@ END
 
 samples_are_the_same() { diff "$work/runs/one/samples.txt" "$work/runs/$1/samples.txt"; }
 
-# The same folder again: the earlier files are kept aside, and another mesh may go on.
+# The same folder again: what is finished stays, on any mesh, unless the run is to start again.
 starts_again() {
   cp "$work/runs/one/metrics.jsonl" "$work/before.jsonl"
   train one parallel.tensor=2 || return 1
+  cmp "$work/before.jsonl" "$work/runs/one/metrics.jsonl" || return 1
+  grep -q 'no steps: the run was at step 6 of 6 already' "$work/one.out" || return 1
+  train one parallel.tensor=2 checkpoint.resume=never || return 1
   cmp "$work/before.jsonl" "$work/runs/one/metrics.jsonl.old" || return 1
-  grep -q 'it starts again' "$work/one.out"
+  grep -q 'the run starts again' "$work/one.out"
 }
 
 other_run_is_refused() {
@@ -117,7 +120,7 @@ for i in "${!meshes[@]}"; do
   check "the same samples with ${meshes[i]}" samples_are_the_same "mesh$i"
 done
 
-check "the same run starts again in its folder" starts_again
+check "the same run in its folder: finished, or again on request" starts_again
 check "another run is refused there" other_run_is_refused
 check "without evaluation, without steps" no_evaluation_no_steps
 finish
