@@ -22,6 +22,8 @@ FlightRecord OfGroup(const FlightRecorder& recorder, int group, size_t most) {
                             record.operations.end() - static_cast<ptrdiff_t>(most));
   }
   record.groups = {record.groups[static_cast<size_t>(group)]};
+  // Nobody has told the record how large the world is; it holds the members at least.
+  for (const int member : record.groups.front().members) record.world = std::max(record.world, member + 1);
   for (RecordedOperation& op : record.operations) op.group = 0;
   return record;
 }
@@ -46,8 +48,7 @@ std::string JudgeGroup(const std::vector<std::string>& texts, const std::string&
   if (std::string counts = CountDifference(records, describe); !counts.empty()) return counts;
   return absl::StrFormat(
       "the ranks of %s have called different operations, before the last %d on record; comm.check = true "
-      "finds "
-      "the first",
+      "finds the first",
       name, operations);
 }
 
