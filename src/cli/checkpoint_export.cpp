@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "cli/checkpoint.h"
+#include "cli/run_file.h"
 #include "nlohmann/json.hpp"
 #include "orthant/checkpoint/safetensors_export.h"
 #include "orthant/checkpoint/step_folders.h"
@@ -59,9 +60,7 @@ void AddCheckpointExport(CLI::App& checkpoint, CommandAction* action) {
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62))
       ->type_name("BYTES")
       ->default_str("5GB");
-  command->add_option("--report", options->report, "text, or json: one JSON object on stdout")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
+  AddFormat(*command, &options->report, "--report");
   command->callback([options, action] { *action = [options] { return Export(*options); }; });
 }
 

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "cli/checkpoint.h"
+#include "cli/run_file.h"
 #include "nlohmann/json.hpp"
 #include "orthant/checkpoint/safetensors_import.h"
 
@@ -45,9 +46,7 @@ void AddCheckpointImport(CLI::App& checkpoint, CommandAction* action) {
   command->add_option("--output", options->options.output, "The checkpoint's folder; new or empty")
       ->required()
       ->type_name("STEP_DIR");
-  command->add_option("--report", options->report, "text, or json: one JSON object on stdout")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
+  AddFormat(*command, &options->report, "--report");
   command->callback([options, action] { *action = [options] { return Import(*options); }; });
 }
 

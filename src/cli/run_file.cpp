@@ -10,8 +10,8 @@ void AddRunFile(CLI::App& command, RunFileOptions* options) {
       ->type_name("KEY=VALUE");
 }
 
-void AddFormat(CLI::App& command, std::string* format) {
-  command.add_option("--format", *format, "text, or json: one JSON object on stdout")
+void AddFormat(CLI::App& command, std::string* format, const char* name) {
+  command.add_option(name, *format, "text, or json: one JSON object on stdout")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }

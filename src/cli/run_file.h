@@ -22,8 +22,8 @@ struct RunFileOptions {
 
 // RUN.yaml [KEY=VALUE ...]
 void AddRunFile(CLI::App& command, RunFileOptions* options);
-// --format text|json
-void AddFormat(CLI::App& command, std::string* format);
+// --format text|json, or another name where --format means something else.
+void AddFormat(CLI::App& command, std::string* format, const char* name = "--format");
 
 // Loads the file into `config`.
 absl::StatusOr<LoadedConfig> LoadRun(const RunFileOptions& options, RunConfig* config);

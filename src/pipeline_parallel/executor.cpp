@@ -10,6 +10,7 @@
 
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
+#include "orthant/pipeline_parallel/row_walk.h"
 
 namespace orthant {
 namespace {
@@ -25,28 +26,19 @@ double SecondsSince(Clock::time_point start) {
 }
 
 // Interprets one row, once.
-class Interpreter {
+class Interpreter : private RowWalk {
  public:
   Interpreter(const Schedule& schedule, int rank, Communicator& pipeline, StageProgram& program,
               ExecutorStats& stats)
-      : schedule_(schedule),
+      : RowWalk(schedule.rows[rank]),
+        schedule_(schedule),
         rank_(rank),
         pipeline_(pipeline),
         program_(program),
-        stats_(stats),
-        row_(schedule.rows[rank]) {}
+        stats_(stats) {}
 
   void Run() {
-    for (size_t i = 0; i < row_.size(); ++i) {
-      if (IsCommunication(row_[i].kind)) {
-        if (issued_ <= i) Issue(row_[i]);
-        issued_ = std::max(issued_, i + 1);
-        continue;
-      }
-      issued_ = std::max(issued_, i + 1);
-      PostReceivesAhead();
-      Perform(row_[i]);
-    }
+    Walk();
     while (!sends_.empty()) RetireOldestSend();
   }
 
@@ -59,18 +51,7 @@ class Interpreter {
     Work work;
   };
 
-  // Goes on to post receives from where communication stands, until a send comes (its compute is still to
-  // run).
-  void PostReceivesAhead() {
-    while (issued_ < row_.size() && posted_ < kMostReceives) {
-      const Action& next = row_[issued_];
-      if (IsSend(next.kind)) return;
-      if (IsRecv(next.kind)) Issue(next);
-      ++issued_;
-    }
-  }
-
-  void Issue(const Action& action) {
+  void Issue(const Action& action) override {
     const Peer peer = PeerOf(schedule_, rank_, action);
     const bool activation =
         action.kind == ActionKind::kSendActivation || action.kind == ActionKind::kRecvActivation;
@@ -97,7 +78,7 @@ class Interpreter {
     stats_.wait_seconds += SecondsSince(start);
   }
 
-  void Perform(const Action& action) {
+  void Perform(const Action& action) override {
     switch (action.kind) {
       case ActionKind::kForward: {
         const at::Tensor input = Input(action, ActionKind::kRecvActivation);
@@ -190,9 +171,6 @@ class Interpreter {
   Communicator& pipeline_;
   StageProgram& program_;
   ExecutorStats& stats_;
-  const std::vector<Action>& row_;
-  size_t issued_ = 0;  // actions before this one need no more communication
-  int posted_ = 0;     // receives in inbox_ (the rest is handed over locally)
   std::vector<Parcel> inbox_, outbox_;
   std::deque<Parcel> sends_;
 };

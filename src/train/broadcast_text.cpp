@@ -20,12 +20,25 @@ std::string BroadcastText(const std::string& text, int root, Communicator& group
   return received;
 }
 
+namespace {
+
+// The lowest rank that says `yes`; the group's size when none does.
+int LowestWhere(bool yes, Communicator& group) {
+  at::Tensor lowest = at::full({1}, yes ? group.rank() : group.size(), at::kLong);
+  group.AllReduce(lowest, ReduceOp::kMin, "agree");
+  return static_cast<int>(lowest.item<int64_t>());
+}
+
+}  // namespace
+
+std::string FirstText(const std::string& mine, Communicator& group) {
+  const int root = LowestWhere(!mine.empty(), group);
+  return root == group.size() ? "" : BroadcastText(mine, root, group);
+}
+
 absl::Status AgreeOnStatus(const absl::Status& mine, Communicator& group) {
-  at::Tensor failed = at::full({1}, mine.ok() ? group.size() : group.rank(), at::kLong);
-  group.AllReduce(failed, ReduceOp::kMin, "agree");
-  const int64_t first = failed.item<int64_t>();
-  if (first == group.size()) return absl::OkStatus();
-  const int root = static_cast<int>(first);
+  const int root = LowestWhere(!mine.ok(), group);
+  if (root == group.size()) return absl::OkStatus();
   at::Tensor code = at::full({1}, static_cast<int64_t>(ExitCodeOf(mine)), at::kLong);
   group.Broadcast(code, root, "agree.code");
   return StatusWithExitCode(static_cast<ExitCode>(code.item<int64_t>()),

@@ -8,12 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "orthant/pipeline_parallel/row_walk.h"
 #include "orthant/pipeline_parallel/schedule.h"
 #include "train/collective_plan_unit.h"
 
 namespace orthant {
 
-class PlannedSchedule {
+class PlannedSchedule : private RowWalk {
  public:
   // Called at the row's forwards and backwards.
   using Compute = std::function<void(int microbatch, bool forward)>;
@@ -21,9 +22,9 @@ class PlannedSchedule {
   // An activation has `elements` of `dtype`. What is referred to outlives this.
   PlannedSchedule(const Schedule& schedule, int rank, int64_t elements, at::ScalarType dtype,
                   CollectiveTape& tape, Compute compute)
-      : schedule_(schedule),
+      : RowWalk(schedule.rows[static_cast<size_t>(rank)]),
+        schedule_(schedule),
         rank_(rank),
-        row_(schedule.rows[static_cast<size_t>(rank)]),
         elements_(elements),
         dtype_(dtype),
         tape_(tape),
@@ -33,20 +34,16 @@ class PlannedSchedule {
   void Run();
 
  private:
-  void PostReceivesAhead();
-  void Issue(const Action& action);
-  void Perform(const Action& action);
+  void Issue(const Action& action) override;
+  void Perform(const Action& action) override;
   void RetireOldestSend();
 
   const Schedule& schedule_;
   int rank_;
-  const std::vector<Action>& row_;
   int64_t elements_;
   at::ScalarType dtype_;
   CollectiveTape& tape_;
   Compute compute_;
-  size_t issued_ = 0;
-  int posted_ = 0;
   std::map<std::pair<ActionKind, int>, int> inbox_;  // slots, by action and microbatch
   std::deque<int> sends_;
 };

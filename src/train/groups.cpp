@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "ATen/ATen.h"
 #include "orthant/train/broadcast_text.h"
 
 namespace orthant {
@@ -67,11 +66,8 @@ std::string Groups::ExplainImbalance() {
     const std::string difference = group->ExplainImbalance();
     if (text.empty()) text = difference;
   }
-  at::Tensor speaker = at::full({1}, text.empty() ? world->size() : world->rank(), at::kLong);
-  world->AllReduce(speaker, ReduceOp::kMin, "imbalance");
-  const auto root = speaker.item<int64_t>();
-  if (root == world->size()) return "the ranks' histories of operations differ, and no group shows where";
-  return BroadcastText(text, static_cast<int>(root), *world);
+  text = FirstText(text, *world);
+  return text.empty() ? "the ranks' histories of operations differ, and no group shows where" : text;
 }
 
 std::array<int64_t, kAxisCount> Groups::BytesSent() const {

@@ -23,33 +23,32 @@ struct Hashed {
 };
 
 // Compares one list over one group. -> which tensor, and which of the group's ranks differs from most others.
-std::string Compare(Communicator* group, const std::vector<Hashed>& mine, int world_rank) {
-  if (group == nullptr || group->size() == 1) return "";
+std::string Compare(Communicator& group, const std::vector<Hashed>& mine, int world_rank) {
   const auto count = static_cast<int64_t>(mine.size());
   at::Tensor own = at::empty({count + 1}, at::kLong);
   for (int64_t i = 0; i < count; ++i) own.data_ptr<int64_t>()[i] = mine[static_cast<size_t>(i)].hash;
   own.data_ptr<int64_t>()[count] = world_rank;
-  const at::Tensor all = at::empty({group->size(), count + 1}, at::kLong);
-  group->AllGather(all, own, "check_replicas");
+  const at::Tensor all = at::empty({group.size(), count + 1}, at::kLong);
+  group.AllGather(all, own, "check_replicas");
   const auto hash = [&](int r, int64_t i) { return all.data_ptr<int64_t>()[r * (count + 1) + i]; };
   for (int64_t i = 0; i < count; ++i) {
     // The odd one out: it agrees with fewest.
-    int odd = 0, fewest = group->size() + 1;
-    for (int r = group->size() - 1; r >= 0; --r) {
+    int odd = 0, fewest = group.size() + 1;
+    for (int r = group.size() - 1; r >= 0; --r) {
       int alike = 0;
-      for (int other = 0; other < group->size(); ++other) alike += hash(other, i) == hash(r, i) ? 1 : 0;
+      for (int other = 0; other < group.size(); ++other) alike += hash(other, i) == hash(r, i) ? 1 : 0;
       if (alike <= fewest) {
         fewest = alike;
         odd = r;
       }
     }
-    if (fewest == group->size()) continue;
+    if (fewest == group.size()) continue;
     // With two ranks nobody is odd: both are named.
-    const std::string who = group->size() == 2
+    const std::string who = group.size() == 2
                                 ? absl::StrCat("ranks ", hash(0, count), " and ", hash(1, count))
                                 : absl::StrCat("rank ", hash(odd, count), " and the others");
     return absl::StrCat(mine[static_cast<size_t>(i)].name, " differs between ", who, " of group ",
-                        group->name());
+                        group.name());
   }
   return "";
 }
@@ -96,24 +95,18 @@ std::string FindDrift(ParallelModel& model, AdamW& optimizer, bool tied) {
   const Groups& groups = model.groups();
   const auto every = [](const Parameter&) { return true; };
   std::string found;
-  const auto look = [&](Communicator* group, const std::vector<Hashed>& mine) {
-    const std::string difference = Compare(group, mine, groups.world->rank());
+  const auto look = [&](Communicator* group, const auto& hashes) {
+    if (group == nullptr || group->size() == 1) return;  // nobody else holds the same
+    const std::string difference = Compare(*group, hashes(), groups.world->rank());
     if (found.empty()) found = difference;
   };
-  look(units.front()->replica(), Shares(units, optimizer));
-  look(groups.data_sequence.get(), Whole(units, every));
+  look(units.front()->replica(), [&] { return Shares(units, optimizer); });
+  look(groups.data_sequence.get(), [&] { return Whole(units, every); });
   look(groups.tensor.get(),
-       Whole(units, [](const Parameter& p) { return p.spec().replicated_over_tensor(); }));
-  if (tied && groups.embedding_pair != nullptr) {
-    look(groups.embedding_pair.get(),
-         Whole(units, [](const Parameter& p) { return p.spec().name == "wte.weight"; }));
-  }
-  Communicator& world = *groups.world;
-  at::Tensor speaker = at::full({1}, found.empty() ? world.size() : world.rank(), at::kLong);
-  world.AllReduce(speaker, ReduceOp::kMin, "check_replicas.found");
-  const auto root = speaker.item<int64_t>();
-  if (root == world.size()) return "";
-  return BroadcastText(found, static_cast<int>(root), world);
+       [&] { return Whole(units, [](const Parameter& p) { return p.spec().replicated_over_tensor(); }); });
+  look(tied ? groups.embedding_pair.get() : nullptr,
+       [&] { return Whole(units, [](const Parameter& p) { return p.spec().name == "wte.weight"; }); });
+  return FirstText(found, *groups.world);
 }
 
 }  // namespace orthant

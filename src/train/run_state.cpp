@@ -48,6 +48,12 @@ class OpenedOnce {
  public:
   OpenedOnce(std::function<at::Tensor()> open, std::function<void()> close)
       : open_(std::move(open)), close_(std::move(close)) {}
+  // Of memory that stays when it is closed.
+  const std::byte* Address() const {
+    const auto* address = static_cast<const std::byte*>(open_().data_ptr());
+    close_();
+    return address;
+  }
   void Announce() { ++uses_; }
   void Copy(int64_t from, int64_t bytes, std::byte* to) {
     if (!tensor_.defined()) tensor_ = open_();
@@ -73,35 +79,30 @@ struct Source {
   std::shared_ptr<OpenedOnce> opened = nullptr;
 };
 
-const std::byte* BytesOf(const at::Tensor& tensor) {
-  return static_cast<const std::byte*>(tensor.data_ptr());
-}
-
 Source ValuesOf(ShardedUnit& unit) {
-  const at::Tensor values = unit.OpenValues();
-  Source source{StateKind::kParameter, values.scalar_type()};
-  if (unit.values_stay()) source.base = BytesOf(values);
-  unit.CloseValues(/*changed=*/false);
+  Source source{StateKind::kParameter, unit.dtype()};
   source.opened = std::make_shared<OpenedOnce>([&unit] { return unit.OpenValues(); },
                                                [&unit] { unit.CloseValues(/*changed=*/false); });
+  if (unit.values_stay()) source.base = source.opened->Address();
   return source;
 }
 
-std::vector<Source> StateOf(AdamW& optimizer, int unit, int64_t share) {
-  const at::Tensor state = optimizer.OpenState(unit);
+// Moments, and masters under 16-bit values.
+std::vector<Source> StateOf(AdamW& optimizer, int index, const ShardedUnit& unit) {
   std::vector<Source> sources;
   const auto opened =
-      std::make_shared<OpenedOnce>([&optimizer, unit] { return optimizer.OpenState(unit); },
-                                   [&optimizer, unit] { optimizer.CloseState(unit, /*changed=*/false); });
+      std::make_shared<OpenedOnce>([&optimizer, index] { return optimizer.OpenState(index); },
+                                   [&optimizer, index] { optimizer.CloseState(index, /*changed=*/false); });
+  const bool masters = at::isReducedFloatingType(unit.dtype());
+  const at::ScalarType dtype = masters ? at::kFloat : unit.dtype();
+  const std::byte* base = optimizer.store().tier() == Tier::kNvme ? nullptr : opened->Address();
   constexpr std::array kKinds = {StateKind::kFirstMoment, StateKind::kSecondMoment, StateKind::kMaster};
-  for (int64_t k = 0; (k + 1) * share <= state.numel() && share > 0; ++k) {
-    Source source{kKinds[static_cast<size_t>(k)], state.scalar_type(), k * share};
-    if (optimizer.store().tier() != Tier::kNvme)
-      source.base = BytesOf(state) + k * share * static_cast<int64_t>(state.itemsize());
+  for (int64_t k = 0; k < (masters ? 3 : 2); ++k) {
+    Source source{kKinds[static_cast<size_t>(k)], dtype, k * unit.share()};
+    if (base != nullptr) source.base = base + source.offset * static_cast<int64_t>(c10::elementSize(dtype));
     source.opened = opened;
     sources.push_back(std::move(source));
   }
-  optimizer.CloseState(unit, /*changed=*/false);
   return sources;
 }
 
@@ -179,7 +180,7 @@ std::vector<StatePiece> CollectState(const ParallelModel& model, AdamW& optimize
     const int index = static_cast<int>(u);
     std::vector<Source> sources = {ValuesOf(unit)};
     if (all) {
-      for (Source& source : StateOf(optimizer, index, unit.share())) sources.push_back(std::move(source));
+      for (Source& source : StateOf(optimizer, index, unit)) sources.push_back(std::move(source));
     }
     for (const ShareStretch& stretch : unit.ShareStretches()) {
       const ShareStretch mine = Written(unit, stretch);

@@ -1,33 +1,12 @@
 #include "train/shadow_step.h"
 
-#include <algorithm>
 #include <utility>
-
-#include "orthant/pipeline_parallel/executor.h"
 
 namespace orthant {
 
 void ShadowStep::Run() {
-  for (size_t i = 0; i < row_.size(); ++i) {
-    if (IsCommunication(row_[i].kind)) {
-      if (issued_ <= i) Issue(row_[i]);
-      issued_ = std::max(issued_, i + 1);
-      continue;
-    }
-    issued_ = std::max(issued_, i + 1);
-    PostReceivesAhead();
-    Perform(row_[i]);
-  }
+  Walk();
   sends_.clear();
-}
-
-void ShadowStep::PostReceivesAhead() {
-  while (issued_ < row_.size() && posted_ < kMostReceives) {
-    const Action& next = row_[issued_];
-    if (IsSend(next.kind)) return;
-    if (IsRecv(next.kind)) Issue(next);
-    ++issued_;
-  }
 }
 
 void ShadowStep::Issue(const Action& action) {

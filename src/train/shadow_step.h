@@ -5,6 +5,7 @@
 #include <map>
 #include <vector>
 
+#include "orthant/pipeline_parallel/row_walk.h"
 #include "orthant/pipeline_parallel/schedule.h"
 #include "train/shadow_stage.h"
 
@@ -12,14 +13,14 @@ namespace orthant {
 
 // Plays one row of a lowered schedule as the executor does: receives are posted ahead, sends are kept until
 // more than eight wait.
-class ShadowStep {
+class ShadowStep : private RowWalk {
  public:
   // What is pointed to outlives it.
   ShadowStep(const Schedule& schedule, int rank, MemoryLedger& ledger, UnitQueue& queue, ShadowStage& stage,
              int64_t activation_bytes)
-      : schedule_(schedule),
+      : RowWalk(schedule.rows[static_cast<size_t>(rank)]),
+        schedule_(schedule),
         rank_(rank),
-        row_(schedule.rows[static_cast<size_t>(rank)]),
         ledger_(ledger),
         queue_(queue),
         stage_(stage),
@@ -30,20 +31,16 @@ class ShadowStep {
  private:
   using Held = MemoryLedger::Held;
 
-  void PostReceivesAhead();
-  void Issue(const Action& action);
-  void Perform(const Action& action);
+  void Issue(const Action& action) override;
+  void Perform(const Action& action) override;
   bool HasNext() const { return rank_ + 1 < schedule_.ranks; }
 
   const Schedule& schedule_;
   const int rank_;
-  const std::vector<Action>& row_;
   MemoryLedger& ledger_;
   UnitQueue& queue_;
   ShadowStage& stage_;
   int64_t activation_bytes_;
-  size_t issued_ = 0;
-  int posted_ = 0;
   std::map<std::pair<ActionKind, int>, Held> inbox_, outbox_;
   std::map<int, ShadowStage::Saved> saved_;
   std::deque<Held> sends_;

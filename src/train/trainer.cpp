@@ -109,12 +109,8 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
       PrepareRun(config, [&](const std::string& key) { return loaded.OriginOf(key); });
   absl::Status ready = run.status();
   RunFolder folder;  // held until the run has ended
-  if (ready.ok()) {
-    run->config_text = loaded.Dump();
-  }
-  if (ready.ok() && launcher.first()) {
-    ready = CheckCollectives(config, run->mesh, run->vocab);
-  }
+  if (ready.ok()) run->config_text = loaded.Dump();
+  if (ready.ok() && launcher.first()) ready = CheckCollectives(config, run->mesh, run->vocab);
   if (ready.ok() && launcher.first()) {
     absl::StatusOr<RunFolder> opened = RunFolder::Open(config.RunDir(), loaded);
     ready = opened.status();

@@ -85,6 +85,7 @@ class ShardedUnit : public ParameterOwner, public QueuedUnit {
   // closed after it, since they may live elsewhere.
   at::Tensor OpenValues();
   void CloseValues(bool changed);
+  at::ScalarType dtype() const { return options_.dtype; }
   // Whether what OpenValues gives stays where it is between uses (it does not in files).
   bool values_stay() const;
   // The parameters in that range, in its order.

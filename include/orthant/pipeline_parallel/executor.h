@@ -35,12 +35,6 @@ class StageProgram {
   virtual void ReduceGrads(int chunk);
 };
 
-// Received tensors that wait for their use: that of the next action and of the one after.
-inline constexpr int kMostReceives = 2;
-// Sends whose receiver has not come yet. Any number from 1 is free of deadlock; more lets a rank run further
-// ahead.
-inline constexpr size_t kMostSends = 8;
-
 // Added to, never reset, by RunSchedule.
 struct ExecutorStats {
   double forward_seconds = 0, backward_seconds = 0;  // inside the program
