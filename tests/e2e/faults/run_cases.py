@@ -104,7 +104,8 @@ def survives(kind, anomaly, action, backend):
 
     def body(bench: Bench, case):
         alone = bench.folder(case.slug)
-        ended = bench.run(alone, backend, case.mesh, [*anomaly, *inject(fault)])
+        calm = "comm.timeout=30"  # no deadline is due here, and a disk may take its time
+        ended = bench.run(alone, backend, case.mesh, [*anomaly, *inject(fault), calm])
         check_end(ended, Expected((0,), errors=0))
         note = re.search(r"note +(step 5.*)", ended.out)
         expect(note is not None and re.search(action, note.group(1)), f"'{action}' is not told: {ended.out[-3000:]}")
@@ -117,12 +118,12 @@ def survives(kind, anomaly, action, backend):
         for last in (6, 7):
             folder = bench.folder(f"{case.slug}.ended-{last}")
             ended = bench.run(folder, backend, case.mesh,
-                              [*anomaly, *inject(fault, f"throw rank=1 step={last} phase=backward")])
+                              [*anomaly, *inject(fault, f"throw rank=1 step={last} phase=backward"), calm])
             expect(ended.code == 1, f"exit code {ended.code}: {ended.err}")
             # A rollback saves what it left out. A skip is only in the next save: should that have been cut, step 5 is
             # met once more, with its fault.
             faults = () if "step 4" in action else (fault,)
-            ended = bench.run(folder, backend, case.mesh, [*anomaly, *inject(*faults)])
+            ended = bench.run(folder, backend, case.mesh, [*anomaly, *inject(*faults), calm])
             expect(ended.code == 0, f"the restart ended with exit code {ended.code}: {ended.err}")
             bench.same(folder, alone)
             expect(lines(folder, "skipped.jsonl") == ledger, "the ledger of skipped samples differs after a restart")
