@@ -4,8 +4,7 @@ namespace orthant {
 
 const std::vector<AddCommand>& Commands() {
   static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddPlan,   AddData,
-                                                   AddCheckpoint, AddConfig, AddFlight, AddLaunch,
-                                                   AddSubmit,     AddBench,  AddDoctor};
+                                                   AddCheckpoint, AddConfig, AddFlight, AddLaunch};
   return commands;
 }
 

@@ -3,14 +3,10 @@
 namespace orthant {
 
 void Describe(Fields& fields, CommConfig& config) {
-  fields.Choice("backend", &config.backend, {"auto", "local", "mpi", "nccl"})
+  fields.Choice("backend", &config.backend, {"auto", "local", "mpi"})
       .Doc(
-          "What carries the ranks: threads of this process (local), MPI processes (mpi), or MPI processes "
-          "with "
-          "a GPU each, whose tensors NCCL carries (nccl: builds of preset cuda). auto: what the launcher and "
-          "the device ask for: local without a launcher (mpirun, srun, mpiexec), else nccl on GPUs and mpi "
-          "on "
-          "CPUs.");
+          "What carries the ranks: threads of this process (local) or MPI processes (mpi); auto: mpi under a "
+          "launcher (mpirun, srun, mpiexec), local otherwise.");
   fields.Real("timeout", &config.timeout)
       .Above(0)
       .Unit("seconds")

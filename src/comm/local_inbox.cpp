@@ -10,7 +10,6 @@ namespace {
 void Finish(Message* message, MessageState state) {
   // The owner may let go of the message as soon as it sees the state.
   WaitWord* parking = message->parking;
-  message->ended = FlightRecorder::Clock::now();
   message->state.store(state, std::memory_order_release);
   if (parking != nullptr) parking->Bump();
 }
@@ -103,7 +102,6 @@ void Inbox::Put(Message* message, int from) {
     }
   }
   if (receive != nullptr) return Transfer(message, receive, check_);
-  message->ended = FlightRecorder::Clock::now();
   message->state.store(MessageState::kDone, std::memory_order_release);
 }
 

@@ -1,4 +1,4 @@
-#include "orthant/config/byte_size.h"
+#include "config/byte_size.h"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,6 @@
 #include "orthant/data_parallel/state_store.h"
 
 #include <stdexcept>
-#include <utility>
 
 #include "ATen/ops/empty.h"
 #include "absl/strings/str_cat.h"
@@ -15,7 +14,7 @@ namespace {
 
 class ResidentStore final : public StateStore {
  public:
-  ResidentStore(Tier tier, c10::Device device) : tier_(tier), pinned_(!device.is_cpu()) {}
+  explicit ResidentStore(Tier tier) : tier_(tier) {}
 
   int Add(const at::Tensor& initial) override {
     CheckInitial(initial);
@@ -38,7 +37,6 @@ class ResidentStore final : public StateStore {
     s.open = false;
   }
 
-  bool stays() const override { return true; }
   Tier tier() const override { return tier_; }
   std::string Describe() const override { return tier_ == Tier::kDevice ? "device" : "host memory"; }
   int64_t bytes_read() const override { return 0; }
@@ -55,13 +53,12 @@ class ResidentStore final : public StateStore {
     if (tier_ == Tier::kDevice) return initial;
     const c10::NoGradGuard no_grad;
     const MemoryScope host(MemoryTag::kHost);
-    at::Tensor copy = at::empty({initial.numel()}, initial.options().device(at::kCPU).pinned_memory(pinned_));
+    at::Tensor copy = at::empty({initial.numel()}, initial.options().device(at::kCPU));
     copy.copy_(initial);
     return copy;
   }
 
   Tier tier_;
-  bool pinned_;
   std::vector<Slot> slots_;
 };
 
@@ -73,8 +70,8 @@ void CheckInitial(const at::Tensor& initial) {
   }
 }
 
-std::unique_ptr<StateStore> MakeResidentStore(Tier tier, c10::Device device) {
-  return std::make_unique<ResidentStore>(tier, device);
+std::unique_ptr<StateStore> MakeResidentStore(Tier tier) {
+  return std::make_unique<ResidentStore>(tier);
 }
 
 Tier TierOf(const std::string& name) {
@@ -86,10 +83,7 @@ Tier TierOf(const std::string& name) {
 }
 
 std::unique_ptr<StateStore> StateStore::Create(const StoreOptions& options) {
-  std::unique_ptr<StateStore> store =
-      options.tier == Tier::kNvme ? MakeNvmeStore(options) : MakeResidentStore(options.tier, options.device);
-  if (options.tier == Tier::kDevice || options.device.is_cpu()) return store;
-  return MakeStagedStore(std::move(store), options.device, options.buffers);
+  return options.tier == Tier::kNvme ? MakeNvmeStore(options) : MakeResidentStore(options.tier);
 }
 
 }  // namespace orthant

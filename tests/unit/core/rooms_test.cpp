@@ -25,9 +25,8 @@ const std::vector<std::pair<std::string, Names>>& RoomTable() {
       {"config", {}},
       {"mesh", {}},
       {"memory", {}},
-      {"device", {}},
       {"comm", {}},
-      {"nn", {"memory", "device"}},
+      {"nn", {"memory"}},
       {"tensor_parallel", {"comm", "mesh", "nn"}},
       {"sequence_parallel", {"comm", "mesh", "nn"}},
       {"pipeline_parallel", {"comm", "mesh"}},
@@ -37,12 +36,10 @@ const std::vector<std::pair<std::string, Names>>& RoomTable() {
       {"data", {"mesh"}},
       {"checkpoint", {"data_parallel", "model"}},
       {"train", {"model", "optim", "data", "checkpoint"}},
-      {"bench", {"train"}},
-      {"plan", {"train", "bench"}},
+      {"plan", {"train"}},
       {"launch", {}},
-      {"doctor", {"comm", "device", "mesh", "launch"}},
       {"report", {}},
-      {"cli", {"train", "bench", "plan", "launch", "doctor", "report"}},
+      {"cli", {"train", "plan", "launch", "report"}},
   };
   return table;
 }
