@@ -1,5 +1,5 @@
 // What watching costs: the flight recorder and the rolling hash for one operation, and their share of a
-// training step at size M on two tensor ranks, in one run. bench_watching; prints one line of JSON.
+// training step at size M on two tensor ranks, in one run. bench_watching; prints JSON.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>

@@ -122,7 +122,7 @@ def survives(kind, anomaly, action, backend):
             expect(ended.code == 1, f"exit code {ended.code}: {ended.err}")
             # A rollback saves what it left out. A skip is only in the next save: should that have been cut, step 5 is
             # met once more, with its fault.
-            faults = () if "step 4" in action else (fault,)
+            faults = () if "rollback" in case.fault else (fault,)
             ended = bench.run(folder, backend, case.mesh, [*anomaly, *inject(*faults), calm])
             expect(ended.code == 0, f"the restart ended with exit code {ended.code}: {ended.err}")
             bench.same(folder, alone)
