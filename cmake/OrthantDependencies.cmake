@@ -39,3 +39,10 @@ if(ORTHANT_URING AND ORTHANT_URING_INCLUDE AND ORTHANT_URING_LIBRARY)
 else()
   message(STATUS "liburing is not used: files are read and written by threads")
 endif()
+
+# Optional: NVIDIA GPUs.
+if(ORTHANT_CUDA)
+  include(OrthantCuda)
+  set(ORTHANT_DEP_CUDA cuda)
+  set(ORTHANT_DEP_KERNELS kernels)
+endif()

@@ -1,4 +1,5 @@
 # Install rules: bin/orthant, the headers, a static library a room, and find_package(orthant).
+# What `orthant launch` and `orthant submit` read lies in share/orthant: cluster files and templates of batch scripts.
 #   cmake --install build/release --prefix DIR      then in your project: -DCMAKE_PREFIX_PATH=DIR
 # examples/use_library is such a project; tests/e2e/install_test.sh builds it.
 include(GNUInstallDirs)
@@ -21,6 +22,9 @@ set_target_properties(orthant PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS orthant RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS ${_targets} EXPORT orthant ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/orthant DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/configs/clusters DESTINATION ${CMAKE_INSTALL_DATADIR}/orthant/configs)
+install(FILES ${PROJECT_SOURCE_DIR}/launch/slurm.sbatch ${PROJECT_SOURCE_DIR}/launch/pbs.sh
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/orthant/launch)
 install(EXPORT orthant FILE OrthantTargets.cmake NAMESPACE orthant:: DESTINATION ${_package_dir})
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/OrthantConfig.cmake.in

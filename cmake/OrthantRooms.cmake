@@ -1,8 +1,15 @@
-# A room is src/<name>/*.cpp and include/orthant/<name>/*.h, built as one static library orthant_<name>.
+# A room is src/<name>/*.cpp and include/orthant/<name>/*.h, built as one static library orthant_<name>. Of the folders
+# src/<name>/cuda and no_cuda one is built: the first with ORTHANT_CUDA, else the second.
 function(orthant_room name)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
-  add_library(orthant_${name} STATIC ${sources})
+  if(ORTHANT_CUDA)
+    file(GLOB device_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/cuda/*.cpp)
+    set_source_files_properties(${device_sources} PROPERTIES COMPILE_OPTIONS "${ORTHANT_CUDA_INCLUDE_OPTIONS}")
+  else()
+    file(GLOB device_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/no_cuda/*.cpp)
+  endif()
+  add_library(orthant_${name} STATIC ${sources} ${device_sources})
   add_library(orthant::${name} ALIAS orthant_${name})
   target_compile_features(orthant_${name} PUBLIC cxx_std_20)
   set_property(GLOBAL APPEND PROPERTY ORTHANT_ROOMS ${name})

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Configures and builds a preset, with its log in build/PRESET/build.log.
-#   launch/build.sh [PRESET] [TARGET...] [-- CMAKE_ARGUMENT...]     PRESET: release (default), cpu, asan, tsan
+#   launch/build.sh [PRESET] [TARGET...] [-- CMAKE_ARGUMENT...]     PRESET: release (default), cpu, cuda, asan, tsan
 #   ORTHANT_JOBS=N launch/build.sh                                  N compilers at once
 set -Eeuo pipefail
 # shellcheck source=common.sh

@@ -136,6 +136,8 @@ build_preset() {
   local preset=$1 targets=$2 log="$ORTHANT_HOME/build/$1/build.log" jobs began
   shift 2
   local -a build=(cmake --build --preset "$preset")
+  # Paths as seen from the build folder: presets that differ in little share the compiler cache.
+  export CCACHE_BASEDIR="$ORTHANT_HOME"
   jobs=${ORTHANT_JOBS:-$(build_jobs)}
   began=$SECONDS
   mkdir -p "$ORTHANT_HOME/build/$preset"

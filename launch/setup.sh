@@ -3,18 +3,23 @@
 # existing LibTorch or PyTorch, packages) and installs only what is missing. Run it as often as you like.
 #   launch/setup.sh            as root on Debian or Ubuntu: apt-get; LibTorch into third_party/libtorch
 #   launch/setup.sh --check    only says what is there and what is missing
+#   launch/setup.sh --cuda     also what the build for GPUs needs: libraries that the CUDA toolkit here lacks, or all
 # Exit status: 0 ready, 3 something is missing and could not be installed here, 1 a step failed.
 set -Eeuo pipefail
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-CHECK=0
-case "${1:-}" in
-  '') ;;
-  --check) CHECK=1 ;;
-  -h | --help) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
-  *) fail 2 "unknown option $1" "usage: launch/setup.sh [--check]" ;;
-esac
+CHECK=0 CUDA=0
+for option in "$@"; do
+  case "$option" in
+    --check) CHECK=1 ;;
+    --cuda) CUDA=1 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+    *) fail 2 "unknown option $option" "usage: launch/setup.sh [--check] [--cuda]" ;;
+  esac
+done
+# shellcheck source=setup_cuda.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup_cuda.sh"
 
 WHILE='starting'
 PARTIAL=''
@@ -30,7 +35,8 @@ trap '[[ -z "$PARTIAL" ]] || rm -rf "$PARTIAL"' EXIT
 
 # ---- what is there -----------------------------------------------------------------------------------------------
 
-# One row each: need (build), test (tests only) or nice | what | Debian and Ubuntu | Fedora and RHEL | module hints
+# One row each: need (build), test (tests only), host (tier hosts only) or nice; what; Debian and Ubuntu; Fedora and
+# RHEL; module hints
 THINGS=(
   "need|compiler|g++|gcc-c++|gcc/12 or newer"
   "need|cmake|cmake|cmake|cmake"
@@ -46,6 +52,8 @@ THINGS=(
   "test|python3|python3 python3-pip|python3 python3-pip|python"
   "nice|liburing|liburing-dev|liburing-devel|liburing"
   "nice|ccache|ccache|ccache|ccache"
+  "host|iproute2|iproute2|iproute|-"
+  "host|slurm|slurmctld slurmd slurm-client munge|slurm-slurmctld slurm-slurmd slurm munge|-"
 )
 
 # find_thing NAME: "VERSION WHERE", or status 1 (with the reason on stdout, when there is one).
@@ -68,6 +76,8 @@ find_thing() {
       ;;
     ninja) has ninja && echo "$(ninja --version) $(command -v ninja)" ;;
     mpi) find_mpi ;;
+    iproute2) has ip && echo "$(ip -V 2>/dev/null | sed 's/.*iproute2-\([^,]*\).*/\1/') $(command -v ip)" ;;
+    slurm) find_slurm ;;
     liburing) find_liburing ;;
     *) find_config "$name" ;;
   esac
@@ -101,6 +111,16 @@ find_mpi() {
   echo "${version:--} $(command -v mpicc)"
 }
 
+# Daemons are not on everybody's PATH.
+find_slurm() {
+  local program
+  local PATH="$PATH:/usr/sbin:/usr/local/sbin"
+  for program in slurmctld slurmd munged sbatch; do
+    has "$program" || { echo "optional: tests under a real SLURM ($program is missing)" && return 1; }
+  done
+  echo "$(slurmd -V 2>/dev/null | sed 's/^slurm[^ ]* *//') $(command -v slurmd)"
+}
+
 # It has no CMake package.
 find_liburing() {
   local prefix header library version
@@ -120,10 +140,10 @@ find_liburing() {
   return 1
 }
 
-MISSING_NEED=() MISSING_TEST=() MISSING_NICE=() TORCH_FOUND=''
+MISSING_NEED=() MISSING_TEST=() MISSING_NICE=() MISSING_HOST=() TORCH_FOUND=''
 look() {
   local row kind name answer
-  MISSING_NEED=() MISSING_TEST=() MISSING_NICE=() TORCH_FOUND='' TORCH_REFUSED=()
+  MISSING_NEED=() MISSING_TEST=() MISSING_NICE=() MISSING_HOST=() TORCH_FOUND='' TORCH_REFUSED=()
   printf '    %-14s %-20s %s\n' 'what' 'version' 'where'
   for row in "${THINGS[@]}"; do
     IFS='|' read -r kind name _ <<<"$row"
@@ -135,6 +155,7 @@ look() {
         need) MISSING_NEED+=("$row") ;;
         test) MISSING_TEST+=("$row") ;;
         nice) MISSING_NICE+=("$row") ;;
+        host) MISSING_HOST+=("$row") ;;
       esac
     fi
   done
@@ -159,6 +180,18 @@ APT_READY=0
 apt_install() {
   local -a names
   read -ra names <<<"$*"
+  apt_try "$@" || {
+    tail -n 15 "$APT_LOG" >&2
+    fail 3 "apt-get could not install: ${names[*]}" \
+      "Needed are Debian 12, Ubuntu 24.04 or newer with their standard package sources, and the network." \
+      "Another way, without apt: docs/install.md"
+  }
+}
+
+# The same for what can be done without: status 1 when it cannot be installed.
+apt_try() {
+  local -a names
+  read -ra names <<<"$*"
   export DEBIAN_FRONTEND=noninteractive
   if ((!APT_READY)); then
     WHILE='running apt-get update'
@@ -168,12 +201,7 @@ apt_install() {
   fi
   WHILE="installing packages: $*"
   step "apt-get install ${names[*]}"
-  apt-get install -y -qq --no-install-recommends "${names[@]}" >"$APT_LOG" 2>&1 || {
-    tail -n 15 "$APT_LOG" >&2
-    fail 3 "apt-get could not install: ${names[*]}" \
-      "Needed are Debian 12, Ubuntu 24.04 or newer with their standard package sources, and the network." \
-      "Another way, without apt: docs/install.md"
-  }
+  apt-get install -y -qq --no-install-recommends "${names[@]}" >"$APT_LOG" 2>&1
 }
 
 # A pip that can download; installs one as root. Prints nothing.
@@ -278,7 +306,10 @@ look
 MISSING=(${MISSING_NEED[@]+"${MISSING_NEED[@]}"} ${MISSING_TEST[@]+"${MISSING_TEST[@]}"} ${MISSING_NICE[@]+"${MISSING_NICE[@]}"})
 
 if ((CHECK)); then
-  ((${#MISSING_NEED[@]} == 0)) && [[ -n "$TORCH_FOUND" ]] && { note "ready" && exit 0; }
+  if ((${#MISSING_NEED[@]} == 0)) && [[ -n "$TORCH_FOUND" ]]; then
+    if ((CUDA)); then setup_cuda; fi
+    note "ready" && exit 0
+  fi
   advise ${MISSING[@]+"${MISSING[@]}"}
   exit 3
 fi
@@ -288,6 +319,10 @@ if ((${#MISSING[@]} && CAN_APT)); then
   apt_install "$(packages 3 "${MISSING[@]}")"
   CHANGED=1
 fi
+for row in ${MISSING_HOST[@]+"${MISSING_HOST[@]}"}; do # their tests are skipped where they cannot be had
+  ((CAN_APT)) || break
+  if apt_try "$(packages 3 "$row")"; then CHANGED=1; else warn "not installed, tests are skipped: $(packages 3 "$row")"; fi
+done
 if [[ -z "$TORCH_FOUND" ]] && { ((CAN_APT)) || ((${#MISSING_NEED[@]} == 0)); }; then
   install_torch
   CHANGED=1
@@ -305,4 +340,6 @@ fi
 if ((${#MISSING_TEST[@]})); then
   note "Without $(packages 2 "${MISSING_TEST[@]}"), Orthant builds and runs; its tests do not, or not all."
 fi
+if ((${#MISSING_HOST[@]})); then note "Without $(packages 2 "${MISSING_HOST[@]}"), tests on several hosts or under SLURM are skipped."; fi
+if ((CUDA)); then setup_cuda; fi
 note "ready"

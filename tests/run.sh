@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Builds Orthant and runs its tests, tier by tier: unit, multirank (ranks as threads), mpi, e2e (the binary).
-#   tests/run.sh                          everything, preset release
+# Builds Orthant and runs its tests, tier by tier: unit, multirank (ranks as threads), mpi, e2e (the binary), hosts
+# (several hosts and a SLURM on this machine, docs/testing-hosts.md), cuda (the build for GPUs, where a CUDA toolkit is:
+# it links, starts, and says what it lacks; on a machine with a GPU: tests/gpu/run.sh).
+#   tests/run.sh                          everything but tier cuda, preset release
 #   tests/run.sh --tier unit --tier mpi   only these tiers
 #   tests/run.sh --preset cpu             another preset (cpu, release, asan, tsan)
 #   tests/run.sh --sanitizers             presets asan and tsan, tiers unit and multirank
@@ -19,15 +21,15 @@ usage() { fail 2 "$1" "usage: tests/run.sh --help"; }
 while (($#)); do
   case "$1" in
     --tier | --preset | --filter | --programs) (($# > 1)) || usage "$1 wants a value" ;;&
-    --tier) [[ " unit multirank mpi e2e " == *" $2 "* ]] || usage "no tier '$2': unit, multirank, mpi, e2e"
+    --tier) [[ " unit multirank mpi e2e hosts cuda " == *" $2 "* ]] || usage "no tier '$2': unit, multirank, mpi, e2e, hosts, cuda"
       TIERS+=("$2") && shift ;;
-    --preset) [[ " release cpu asan tsan " == *" $2 "* ]] || usage "no preset '$2': release, cpu, asan, tsan"
+    --preset) [[ " release cpu cuda asan tsan " == *" $2 "* ]] || usage "no preset '$2': release, cpu, cuda, asan, tsan"
       PRESETS+=("$2") && shift ;;
     --sanitizers) PRESETS+=(asan tsan) ;;
     --filter) FILTER=$2 && shift ;;
     --programs) PROGRAMS=$2 && shift ;;
     --no-build) BUILD=0 ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
     *) usage "unknown option $1" ;;
   esac
   shift
@@ -35,6 +37,8 @@ done
 ((${#PRESETS[@]})) || PRESETS=(release)
 
 PASSED=0 FAILED=0 SKIPPED=0 SUMMARY=()
+BLOCKED=$(mktemp) # why a tier cannot run, as its own check says
+trap 'rm -f "$BLOCKED"' EXIT
 
 # Longest that a whole tier may take, in seconds; one program's limit is its CTest TIMEOUT.
 tier_limit() {
@@ -48,8 +52,16 @@ tier_limit() {
 # Why a tier cannot run here; prints nothing when it can.
 obstacle() {
   local tier=$1 preset=$2
-  if [[ "$tier" == mpi ]] && ! has mpirun; then echo "mpirun is not on PATH"; fi
-  if [[ "$preset" == [at]san && "$tier" == @(mpi|e2e) ]]; then echo "sanitizers run tiers unit and multirank only"; fi
+  if [[ "$tier" == cuda ]]; then
+    if ! has nvcc && [[ ! -x /usr/local/cuda/bin/nvcc && ! -x third_party/cuda/nvidia/cu13/bin/nvcc ]]; then
+      echo "no CUDA toolkit here (nvcc); launch/setup.sh --cuda fetches one (docs/gpu.md)"
+    elif ((!BUILD)) && [[ ! -e build/cuda/CTestTestfile.cmake ]]; then
+      echo "build/cuda is not built (--no-build)"
+    fi
+  fi
+  if [[ "$tier" == @(mpi|hosts) ]] && ! has mpirun; then echo "mpirun is not on PATH"; fi
+  if [[ "$tier" == hosts ]] && ! python3 -B tests/hosts/hosts.py --check >"$BLOCKED" 2>&1; then sed 's/^skipped: //' "$BLOCKED"; fi
+  if [[ "$preset" == [at]san && "$tier" == @(mpi|e2e|hosts) ]]; then echo "sanitizers run tiers unit and multirank only"; fi
 }
 
 # What the sanitizers need to know about libraries that are not built with them; each file says why.
@@ -156,19 +168,43 @@ run_tier() {
 # Programs of tier multirank and mpi bring a thread or process per rank: one program at a time.
 test_jobs() { if [[ "$TIER" == unit ]]; then nproc 2>/dev/null || echo 2; else echo 1; fi; }
 
+# The build for GPUs, as far as any machine can check it: few targets, and most of their objects are those of the
+# other presets, from the compiler cache.
+run_cuda() {
+  local reference=build/release/orthant
+  PRESET=cuda TIER=cuda
+  if [[ -z "$(obstacle cuda cuda)" ]] && ((BUILD)); then
+    ./launch/setup.sh --cuda
+    step "Build, preset cuda"
+    [[ -x "$reference" ]] || reference=''
+    build_preset cuda 'orthant unit_device gpu_tests' -DORTHANT_TESTS=ON -DORTHANT_WERROR=ON -DORTHANT_BENCHMARKS=OFF \
+      "-DORTHANT_REFERENCE=${reference:+$ORTHANT_HOME/$reference}"
+  fi
+  run_tier
+}
+
 if ((BUILD)); then
   ./launch/setup.sh
   find_config GTest >/dev/null || fail 3 "GoogleTest is missing: the tests cannot be built" "./launch/setup.sh --check says how to get it"
 fi
 for PRESET in "${PRESETS[@]}"; do
+  if [[ "${TIERS[*]:-}" == cuda ]]; then continue; fi
   if ((BUILD)); then
+    if [[ "$PRESET" == cuda ]]; then ./launch/setup.sh --cuda; fi
     step "Build, preset $PRESET"
     build_preset "$PRESET" '' -DORTHANT_TESTS=ON -DORTHANT_WERROR=ON
   fi
   [[ -e "build/$PRESET/CTestTestfile.cmake" ]] || fail 3 "build/$PRESET holds no tests" "Run without --no-build"
   if ((${#TIERS[@]})); then TODO=("${TIERS[@]}"); elif [[ "$PRESET" == [at]san ]]; then TODO=(unit multirank); else TODO=(unit multirank mpi e2e); fi
-  for TIER in "${TODO[@]}"; do run_tier; done
+  for TIER in "${TODO[@]}"; do
+    if [[ "$TIER" != cuda ]]; then run_tier; fi
+  done
 done
+if [[ " ${TIERS[*]:-} " == *" cuda "* ]]; then
+  run_cuda
+elif ((${#TIERS[@]} == 0)) && [[ "${PRESETS[*]}" == release ]]; then
+  SUMMARY+=("$(printf '%-8s %-10s not run: a second build of nearly everything; ask for it with --tier cuda' cuda cuda)")
+fi
 
 step "Summary"
 for line in "${SUMMARY[@]}"; do note "$line"; done

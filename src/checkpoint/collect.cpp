@@ -81,7 +81,7 @@ void SendPieces(const std::vector<StatePiece>& pieces, int writer, Communicator&
     const std::byte* data = piece.data;
     if (data == nullptr) {
       auto* to = static_cast<std::byte*>(fetched.data_ptr());
-      piece.fetch(to);
+      piece.Fetch(to);
       data = to;
     }
     std::span<const std::byte> rest(data, static_cast<size_t>(piece.bytes()));

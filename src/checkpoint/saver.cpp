@@ -27,6 +27,16 @@ double SecondsSince(Clock::time_point start) {
 
 }  // namespace
 
+void StatePiece::Fetch(std::byte* to) const {
+  if (data != nullptr) {
+    std::copy_n(data, bytes(), to);
+  } else if (source.defined()) {
+    at::from_blob(to, {bytes()}, at::kByte).copy_(source.view(at::kByte));
+  } else {
+    fetch(to);
+  }
+}
+
 class Saver::Impl {
  public:
   Impl(SaverOptions options, Communicator& world)

@@ -31,6 +31,7 @@ void ShardJob::Prepare(int64_t step, std::vector<StatePiece> pieces, const Write
   failure_ = absl::OkStatus();
   report_.clear();
   layout_.reset();
+  FollowDevice();
   if (world.rank() != block.writer()) {
     SendPieceList(pieces_, block.writer(), world);
     SendPieces(pieces_, block.writer(), world);
@@ -49,15 +50,24 @@ void ShardJob::Prepare(int64_t step, std::vector<StatePiece> pieces, const Write
   Gather(others, block, world);
   int first = kAllCopied;
   for (const StatePiece& piece : pieces_) {
-    if (piece.data != nullptr && failure_.ok()) first = std::min(first, piece.unit);
+    if (piece.stays() && failure_.ok()) first = std::min(first, piece.unit);
   }
   next_unit_.store(first, std::memory_order_release);
+}
+
+// On the rank's thread, whose computing stream has been given the last update: the copies come after it.
+void ShardJob::FollowDevice() {
+  const auto on_device = std::find_if(pieces_.begin(), pieces_.end(),
+                                      [](const StatePiece& piece) { return piece.source.defined(); });
+  if (on_device == pieces_.end()) return stream_.reset();
+  stream_.emplace(on_device->source.device());
+  stream_->FollowCompute();
 }
 
 void ShardJob::Gather(const std::vector<std::vector<StatePiece>>& others, const WriterBlock& block,
                       Communicator& world) {
   for (size_t i = 0; i < pieces_.size(); ++i) {
-    if (pieces_[i].data == nullptr && failure_.ok()) pieces_[i].fetch(At(i));
+    if (!pieces_[i].stays() && failure_.ok()) pieces_[i].Fetch(At(i));
   }
   size_t next = pieces_.size();
   for (size_t other = 0; other < others.size(); ++other) {
@@ -77,7 +87,7 @@ absl::Status ShardJob::Reserve(int64_t bytes) {
     try {
       const MemoryScope host(MemoryTag::kHost);
       const OperationScope what("checkpoint copy");
-      memory_ = at::empty({wanted + kDirectAlignment}, at::kByte);
+      memory_ = HostMemoryFor(stream_ ? stream_->device() : c10::Device(at::kCPU), wanted + kDirectAlignment);
     } catch (const std::exception& error) {
       return EnvironmentError(
           absl::StrCat(bytes,
@@ -104,13 +114,19 @@ void ShardJob::SleepUntilCopied(int unit) {
 void ShardJob::CopyUnits() {
   std::set<int> units;
   for (const StatePiece& piece : pieces_) {
-    if (piece.data != nullptr) units.insert(piece.unit);
+    if (piece.stays()) units.insert(piece.unit);
   }
   for (auto unit = units.begin(); unit != units.end() && !cancelled_.load(std::memory_order_relaxed);) {
     for (size_t i = 0; i < pieces_.size(); ++i) {
-      if (pieces_[i].unit != *unit || pieces_[i].data == nullptr) continue;
-      std::memcpy(At(i), pieces_[i].data, static_cast<size_t>(pieces_[i].bytes()));
+      const StatePiece& piece = pieces_[i];
+      if (piece.unit != *unit || !piece.stays()) continue;
+      if (piece.data != nullptr) {
+        std::memcpy(At(i), piece.data, static_cast<size_t>(piece.bytes()));
+      } else {
+        stream_->Copy(at::from_blob(At(i), {piece.bytes()}, at::kByte), piece.source.view(at::kByte));
+      }
     }
+    if (stream_) stream_->Finish();
     ++unit;
     next_unit_.store(unit == units.end() ? kAllCopied : *unit, std::memory_order_release);
     next_unit_.notify_all();

@@ -13,6 +13,7 @@
 #include "checkpoint/collect.h"
 #include "checkpoint/shard.h"
 #include "orthant/checkpoint/saver.h"
+#include "orthant/device/side_stream.h"
 
 namespace orthant {
 
@@ -45,6 +46,7 @@ class ShardJob {
  private:
   static constexpr int kAllCopied = INT_MAX;
 
+  void FollowDevice();
   absl::Status Reserve(int64_t bytes);
   void Gather(const std::vector<std::vector<StatePiece>>& others, const WriterBlock& block,
               Communicator& world);
@@ -61,8 +63,9 @@ class ShardJob {
   absl::Status failure_;  // before Run
   std::string report_;
 
-  at::Tensor memory_;           // kept between saves
-  std::byte* image_ = nullptr;  // within it, aligned; the file's bytes
+  std::optional<SideStream> stream_;  // that brings what lies on a GPU
+  at::Tensor memory_;                 // kept between saves
+  std::byte* image_ = nullptr;        // within it, aligned; the file's bytes
   int64_t capacity_ = 0;
 
   std::atomic<int> next_unit_{kAllCopied};  // units below it have been copied

@@ -4,7 +4,8 @@ namespace orthant {
 
 const std::vector<AddCommand>& Commands() {
   static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddPlan,   AddData,
-                                                   AddCheckpoint, AddConfig, AddFlight, AddLaunch};
+                                                   AddCheckpoint, AddConfig, AddFlight, AddLaunch,
+                                                   AddSubmit,     AddBench,  AddDoctor};
   return commands;
 }
 

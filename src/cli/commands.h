@@ -13,5 +13,8 @@ void AddCheckpoint(CLI::App& app, CommandAction* action);
 void AddConfig(CLI::App& app, CommandAction* action);
 void AddFlight(CLI::App& app, CommandAction* action);
 void AddLaunch(CLI::App& app, CommandAction* action);
+void AddSubmit(CLI::App& app, CommandAction* action);
+void AddBench(CLI::App& app, CommandAction* action);
+void AddDoctor(CLI::App& app, CommandAction* action);
 
 }  // namespace orthant

@@ -8,6 +8,7 @@
 #include "cli/run_file.h"
 #include "nlohmann/json.hpp"
 #include "orthant/config/config.h"
+#include "orthant/launch/cluster_config.h"
 #include "orthant/train/run_config.h"
 
 namespace orthant {
@@ -18,7 +19,11 @@ struct ShowOptions {
   std::string format = "text";
 };
 
-absl::Status PrintReference() {
+absl::Status PrintReference(bool clusters) {
+  if (clusters) {
+    std::cout << ClusterReference();
+    return absl::OkStatus();
+  }
   RunConfig config;
   std::cout << ConfigReference([&](Fields& fields) { Describe(fields, config); });
   return absl::OkStatus();
@@ -39,8 +44,15 @@ void AddConfig(CLI::App& app, CommandAction* action) {
       app.add_subcommand("config", "Explain configurations: every key, or one run's resolved values");
   config->require_subcommand(1);
 
+  auto clusters = std::make_shared<bool>(false);
   CLI::App* reference = config->add_subcommand("reference", "Print docs/configuration.md: every key");
-  reference->callback([action] { *action = PrintReference; });
+  reference->add_flag("--clusters", *clusters,
+                      "Print docs/clusters.md: every key of configs/clusters/NAME.yaml");
+  reference->footer(
+      "Examples:\n  orthant config reference > docs/configuration.md\n  orthant config reference --clusters "
+      "> "
+      "docs/clusters.md");
+  reference->callback([action, clusters] { *action = [clusters] { return PrintReference(*clusters); }; });
 
   auto options = std::make_shared<ShowOptions>();
   CLI::App* show =

@@ -1,30 +1,29 @@
-// orthant launch [--restarts N] [--backoff SECONDS] [--elastic] [--ranks N] -- COMMAND...
+// orthant launch [options] -- COMMAND...
 #include "orthant/train/launch.h"
-
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "cli/commands.h"
 #include "cli/launch_command.h"
+#include "cli/launch_facts.h"
+#include "cli/launch_log.h"
+#include "cli/launch_options.h"
+#include "cli/launch_session.h"
 #include "cli/run_progress.h"
 #include "orthant/comm/mpi.h"
-#include "orthant/core/file.h"
-#include "orthant/core/log.h"
 #include "orthant/core/status.h"
-#include "orthant/core/subprocess.h"
 #include "orthant/core/text.h"
 #include "orthant/launch/supervisor.h"
 
@@ -33,93 +32,30 @@ namespace {
 
 constexpr const char* kExamples = R"(
 Examples:
-  orthant launch --restarts 3 -- train configs/shakespeare.yaml            ranks are threads
-  orthant launch --restarts 3 --ranks 16 -- train configs/shakespeare.yaml run.dir=runs/mpi
+  orthant launch -- train configs/shakespeare.yaml                     in a job: on its hosts; else ranks are threads
+  orthant launch --dry-run -- train configs/shakespeare.yaml           what was found, and the line; runs nothing
+  orthant launch --ranks 16 -- train configs/shakespeare.yaml          16 processes on this machine
+  orthant launch --hostfile hosts --ranks-per-host 4 -- train configs/shakespeare.yaml
+  orthant launch --cluster polaris --restarts 3 --spare-hosts 1 -- train configs/shakespeare.yaml
+  orthant launch --launcher-args '--mca plm_rsh_agent my_ssh' --hostfile hosts -- doctor
   orthant launch --restarts 9 --elastic -- mpirun -n 16 orthant train configs/shakespeare.yaml
-  orthant launch --restarts 3 -- srun orthant train configs/shakespeare.yaml
 
-After a failure that a new start can heal (exit codes 4 and 1, a signal) the command is run again, and a run goes
-on from its last whole checkpoint. A failure that repeats at the same step ends it. SIGTERM, SIGINT and SIGUSR1
-are passed on, and end it too. What happened stands on stderr and in RUN_DIR/launch.log. See docs/supervision.md.)";
-
-struct Options {
-  std::string program;              // the command's first word
-  std::vector<std::string> extras;  // "--" and the others
-  std::vector<std::string> command;
-  int restarts = 0;
-  double backoff = 1.0;
-  bool elastic = false;
-  int ranks = 0;
-  std::vector<std::string> subcommands;  // of orthant
-};
-
-// Lines for the user: on stderr at once, and in RUN_DIR/launch.log as soon as there is a run in that folder
-// (one that holds files, but no run, is refused by `train`).
-class LaunchLog {
- public:
-  explicit LaunchLog(std::string run_dir) : run_dir_(std::move(run_dir)), file_(&kept_, LogLevel::kInfo) {}
-
-  void Add(const std::string& line) {
-    stderr_.Info("launch: " + line);
-    if (run_dir_.empty()) return;
-    file_.Info(line);
-    Write();
-  }
-  void Write() {
-    if (kept_.str().empty() || !FileExists(run_dir_ + "/config.yaml")) return;
-    std::ofstream file(run_dir_ + "/launch.log", std::ios::app);
-    if (file << kept_.str() << std::flush) kept_.str("");
-  }
-
- private:
-  std::string run_dir_;
-  std::ostringstream kept_;  // not in the file yet
-  Logger stderr_, file_;
-};
-
-std::string Self() {
-  std::error_code error;
-  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? "orthant" : path.string();
-}
+Behind -- stands a subcommand of orthant, whose launcher, hosts and binding are found, or any program, which is run as
+it stands. After a failure that a new start can heal (exit codes 4 and 1, a signal) the command is run again, and a run
+goes on from its last whole checkpoint. A failure that repeats at the same step ends it. SIGTERM, SIGINT and SIGUSR1
+are passed on, and end it too. What happened stands on stderr and in RUN_DIR/launch.log. See docs/cluster.md and
+docs/supervision.md.)";
 
 bool Contains(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-// mpirun with the options that this program's ranks want: of OpenMPI's, other launchers know none.
-std::vector<std::string> Mpirun(int ranks) {
-  std::vector<std::string> words = {"mpirun", "-n", absl::StrCat(ranks)};
-  const absl::StatusOr<SubprocessResult> version = RunProgram({"mpirun", "--version"});
-  if (version.ok() && absl::StrContains(version->output, "Open MPI")) {
-    for (const char* word : {"--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
-                             "-x", "ORTHANT_ATTEMPT"}) {
-      words.push_back(word);
-    }
-  }
-  return words;
-}
-
-// What is run: an orthant subcommand by this same binary, under mpirun with --ranks.
-absl::StatusOr<std::vector<std::string>> FullCommand(const Options& options, const std::string& self) {
-  if (!Contains(options.subcommands, options.command[0])) {
-    if (options.ranks == 0) return options.command;
-    return ConfigurationError(absl::StrCat("--ranks ", options.ranks,
-                                           " is for a subcommand of orthant, and '", options.command[0],
-                                           "' is none; leave --ranks out, or write train RUN.yaml"));
-  }
-  std::vector<std::string> words;
-  if (options.ranks > 0) words = Mpirun(options.ranks);
-  words.push_back(self);
-  words.insert(words.end(), options.command.begin(), options.command.end());
-  return words;
-}
-
-// mpirun kills its ranks a second or two after it got SIGTERM, too soon for a save; SIGUSR1 it hands on.
+// What the launchers of ranks do on SIGTERM is too fast for a save: mpirun kills its ranks a second or two
+// later, srun at once. SIGUSR1 they hand on.
 int StopSignal(const std::vector<std::string>& command, const std::optional<TrainCommand>& train) {
   if (!train.has_value()) return 0;
   const auto end = command.begin() + static_cast<std::ptrdiff_t>(train->word);
-  return std::any_of(command.begin(), end, IsMpirun) ? SIGUSR1 : 0;
+  return std::any_of(command.begin(), end, IsRankLauncher) ? SIGUSR1 : 0;
 }
 
 std::vector<std::string> ShrinkAndTell(const std::vector<std::string>& command, const std::string& self,
@@ -133,10 +69,9 @@ std::vector<std::string> ShrinkAndTell(const std::vector<std::string>& command, 
 }
 
 // Makes `command` of what was parsed.
-absl::Status TakeCommand(Options* options) {
+absl::Status TakeCommand(LaunchOptions* options, const std::vector<std::string>& known) {
   const std::vector<std::string>& words = options->extras;
   if (words.empty() || words[0] != "--") {
-    const std::vector<std::string> known = {"--restarts", "--backoff", "--elastic", "--ranks"};
     const std::string word = words.empty() ? options->program : words[0];
     const std::optional<std::string> meant = ClosestMatch(word.substr(0, word.find('=')), known);
     return ConfigurationError(
@@ -151,83 +86,183 @@ absl::Status TakeCommand(Options* options) {
   return absl::OkStatus();
 }
 
-absl::Status RunLaunch(const Options& options) {
-  if (MpiRuntime::UnderLauncher()) {
-    const absl::StatusOr<std::unique_ptr<Launcher>> launcher = Launcher::Start(CommConfig().timeout);
-    if (!launcher.ok()) return launcher.status();
-    return (*launcher)->Agree(EnvironmentError(  // said once, not by each process
-        "orthant launch is one process that starts the others: put mpirun or srun behind its --, as in "
-        "orthant launch --restarts 3 -- mpirun -n 16 orthant train RUN.yaml"));
+// Options that are about a launcher of our own choice, given with a program that is run as it stands.
+absl::Status CheckForeign(const LaunchOptions& options) {
+  const std::pair<const char*, bool> given[] = {
+      {"--ranks", options.ranks > 0},
+      {"--ranks-per-host", options.ranks_per_host > 0},
+      {"--spare-hosts", options.spare_hosts > 0},
+      {"--cluster", !options.cluster.empty()},
+      {"--scheduler", options.scheduler != "auto"},
+      {"--hostfile", !options.host_file.empty()},
+      {"--launcher", options.launcher != "auto"},
+      {"--launcher-args", !options.launcher_arguments.empty()},
+      {"--device", options.device != "auto"},
+      {"--no-bind", options.no_bind},
+      {"--dry-run", options.dry_run},
+  };
+  for (const auto& [name, set] : given) {
+    if (!set) continue;
+    return ConfigurationError(absl::StrCat(name, " is for a subcommand of orthant, and '", options.command[0],
+                                           "' is none; leave ", name, " out, or write train RUN.yaml"));
   }
-  const std::string self = Self();
+  return absl::OkStatus();
+}
+
+absl::Status Refuse() {
+  const absl::StatusOr<std::unique_ptr<Launcher>> launcher = Launcher::Start(CommConfig().timeout);
+  if (!launcher.ok()) return launcher.status();
+  return (*launcher)->Agree(EnvironmentError(  // said once, not by each process
+      "orthant launch is one process that starts the others: put mpirun or srun behind its --, as in "
+      "orthant launch --restarts 3 -- mpirun -n 16 orthant train RUN.yaml"));
+}
+
+// The bytes of metrics.jsonl: they grow with every step.
+int64_t MetricsBytes(const std::string& run_dir) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(run_dir + "/metrics.jsonl", error);
+  return error ? 0 : static_cast<int64_t>(size);
+}
+
+void PrintLine(int stream, absl::string_view line) {
+  std::FILE* const file = stream == 1 ? stdout : stderr;
+  const std::string text = absl::StrCat(line, "\n");
+  std::fwrite(text.data(), 1, text.size(), file);
+  std::fflush(file);
+}
+
+// Options that do not depend on what is run.
+SupervisorOptions Supervised(const LaunchOptions& options) {
   SupervisorOptions supervisor;
   supervisor.restarts = options.restarts;
   supervisor.backoff_seconds = options.backoff;
-  absl::StatusOr<std::vector<std::string>> command = FullCommand(options, self);
-  if (!command.ok()) return command.status();
-  supervisor.command = *std::move(command);
+  supervisor.idle_seconds = options.idle_seconds;
+  if (options.idle_seconds > 0.0) supervisor.output = PrintLine;
+  return supervisor;
+}
 
-  const std::optional<TrainCommand> train = FindTrain(supervisor.command, self);
+absl::Status Run(const LaunchOptions& options, const std::string& self, SupervisorOptions supervisor,
+                 const std::optional<TrainCommand>& train, LaunchSession* session, LaunchLog* log,
+                 const std::string& run_dir) {
+  RunWatch watch(run_dir);
   supervisor.stop_signal = StopSignal(supervisor.command, train);
-  RunConfig config;
   if (train.has_value()) {
-    if (const absl::Status loaded = LoadRun(train->run, &config).status(); !loaded.ok()) return loaded;
-  } else if (options.elastic) {
-    return ConfigurationError(
-        "--elastic changes parallel.data of a run, and the command has no 'orthant train RUN.yaml' in it; "
-        "write it "
-        "out, or leave --elastic out");
+    supervisor.progress = [&watch] { return watch.Read(); };
+    supervisor.growth = [run_dir] { return MetricsBytes(run_dir); };
   }
-  LaunchLog log(train.has_value() ? config.RunDir() : "");
-  RunWatch watch(config.RunDir());
-  if (train.has_value()) supervisor.progress = [&watch] { return watch.Read(); };
+  if (session != nullptr) {
+    supervisor.replan = [session](const std::vector<std::string>&) { return session->NextWithoutLost(); };
+  }
   if (options.elastic) {
-    supervisor.shrink = [&](const std::vector<std::string>& words) {
-      return ShrinkAndTell(words, self, log);
+    supervisor.shrink = [session, &self, log](const std::vector<std::string>& words) {
+      return session != nullptr ? session->Fewer() : ShrinkAndTell(words, self, *log);
     };
   }
-  supervisor.log = [&log](const std::string& line) { log.Add(line); };
-  log.Add(absl::StrCat("runs ", CommandText(supervisor.command), "; restarts: ", options.restarts));
+  supervisor.log = [log](const std::string& line) { log->Add(line); };
+  log->Add(absl::StrCat("runs ", CommandText(supervisor.command), "; restarts: ", options.restarts));
   const absl::StatusOr<int> code = Supervise(supervisor);
-  log.Write();
+  log->Write();
   if (!code.ok()) return code.status();
   return StatusWithExitCode(static_cast<ExitCode>(*code), "");  // the command has told its failure itself
 }
 
-absl::Status Launch(Options* options) {
-  const absl::Status taken = TakeCommand(options);
-  return taken.ok() ? RunLaunch(*options) : taken;
+// The folder of the run that is trained; "" for another command.
+absl::StatusOr<std::string> RunFolderOf(const std::optional<TrainCommand>& train, bool elastic) {
+  if (train.has_value()) {
+    RunConfig config;
+    if (const absl::Status loaded = LoadRun(train->run, &config).status(); !loaded.ok()) return loaded;
+    return config.RunDir();
+  }
+  if (!elastic) return "";
+  return ConfigurationError(
+      "--elastic changes parallel.data of a run, and the command has no 'orthant train RUN.yaml' in it; "
+      "write it "
+      "out, or leave --elastic out");
+}
+
+// A program that is run as it stands.
+absl::Status RunForeign(const LaunchOptions& options, const std::string& self) {
+  if (const absl::Status checked = CheckForeign(options); !checked.ok()) return checked;
+  SupervisorOptions supervisor = Supervised(options);
+  supervisor.command = options.command;
+  const std::optional<TrainCommand> train = FindTrain(options.command, self);
+  const absl::StatusOr<std::string> run_dir = RunFolderOf(train, options.elastic);
+  if (!run_dir.ok()) return run_dir.status();
+  LaunchLog log(*run_dir);
+  return Run(options, self, std::move(supervisor), train, nullptr, &log, *run_dir);
+}
+
+void PrintPlan(const LaunchOptions& options, const LaunchPlan& plan, const ClusterConfig& cluster) {
+  const std::string facts = FactsText(plan, cluster);
+  if (!options.dry_run) {
+    std::fputs(facts.c_str(), stderr);
+  } else if (options.format == "json") {
+    std::fputs((FactsJson(plan, cluster).dump(2) + "\n").c_str(), stdout);
+  } else {
+    std::fputs(absl::StrCat(facts, "runs            ", CommandText(plan.command), "\n").c_str(), stdout);
+  }
+}
+
+// A subcommand of orthant: by this same binary, under the launcher that fits.
+absl::Status RunOwn(const LaunchOptions& options, const std::string& self) {
+  std::vector<std::string> inner = {self};
+  inner.insert(inner.end(), options.command.begin(), options.command.end());
+  const std::optional<TrainCommand> train = FindTrain(inner, self);
+  const absl::StatusOr<std::string> run_dir = RunFolderOf(train, options.elastic);
+  if (!run_dir.ok()) return run_dir.status();
+  absl::StatusOr<ClusterConfig> cluster = ClusterOf(options.cluster, self);
+  if (!cluster.ok()) return cluster.status();
+  absl::StatusOr<LaunchRequest> request = RequestOf(options, inner, train);
+  if (!request.ok()) return request.status();
+  absl::StatusOr<LaunchPlan> plan = PlanLaunch(*request, *cluster, RealSurroundings());
+  if (!plan.ok()) return plan.status();
+  PrintPlan(options, *plan, *cluster);
+  if (options.dry_run) return absl::OkStatus();
+
+  SupervisorOptions supervisor = Supervised(options);
+  supervisor.environment = plan->environment;
+  LaunchLog log(*run_dir);
+  const bool labelled = plan->starter != RankStarter::kNone;
+  LaunchSession running(
+      {*std::move(request), *std::move(cluster), *std::move(plan), self, *run_dir, options.elastic}, &log);
+  if (labelled)
+    supervisor.output = [&](int stream, absl::string_view line) { running.TakeLine(stream, line); };
+  absl::StatusOr<std::vector<std::string>> command = running.Command();
+  if (!command.ok()) return command.status();
+  supervisor.command = *std::move(command);
+  const std::optional<TrainCommand> composed = FindTrain(supervisor.command, self);
+  return Run(options, self, std::move(supervisor), composed, &running, &log, *run_dir);
+}
+
+absl::Status Launch(LaunchOptions* options, const std::vector<std::string>& known) {
+  if (const absl::Status taken = TakeCommand(options, known); !taken.ok()) return taken;
+  if (options->format == "json" && !options->dry_run) {
+    return ConfigurationError("--format json prints what would be run: it goes with --dry-run");
+  }
+  if (MpiRuntime::UnderLauncher()) return Refuse();
+  const std::string self = OwnPath();
+  return Contains(options->subcommands, options->command[0]) ? RunOwn(*options, self)
+                                                             : RunForeign(*options, self);
 }
 
 }  // namespace
 
 void AddLaunch(CLI::App& app, CommandAction* action) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("launch", "Run a training command, and again after a failure");
-  // Not as a list of words: CLI11 would take one like "[a,b]" apart. So all but the first are extras.
-  command
-      ->add_option("command", options->program,
-                   "Behind --: a subcommand of orthant, or any program, and its words")
-      ->required()
-      ->type_name("COMMAND...");
-  command->allow_extras();
-  command->add_option("--restarts", options->restarts, "How often it may be started again")
-      ->check(CLI::Range(0, 1000000))
-      ->capture_default_str();
-  command->add_option("--backoff", options->backoff, "Seconds before the first restart; doubles up to 60")
-      ->check(CLI::Range(0.0, 60.0))
-      ->capture_default_str();
-  command->add_flag("--elastic", options->elastic,
-                    "After a failure without progress, go on with a smaller parallel.data");
-  command->add_option("--ranks", options->ranks, "Run the subcommand as so many MPI processes (mpirun)")
-      ->check(CLI::Range(1, 1000000));
+  auto options = std::make_shared<LaunchOptions>();
+  CLI::App* command =
+      app.add_subcommand("launch", "Run a command on a job's hosts, and again after a failure");
+  AddLaunchOptions(*command, options.get());
   command->footer(kExamples);
   command->callback([options, action, command, &app] {
     for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) {
       options->subcommands.push_back(known->get_name());
     }
+    std::vector<std::string> known;
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
     options->extras = command->remaining();
-    *action = [options] { return Launch(options.get()); };
+    *action = [options, known] { return Launch(options.get(), known); };
   });
 }
 

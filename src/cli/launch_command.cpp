@@ -1,14 +1,12 @@
 #include "cli/launch_command.h"
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
+#include "orthant/launch/batch_script.h"
 #include "orthant/train/validate.h"
 
 namespace orthant {
@@ -119,13 +117,7 @@ std::optional<SmallerCommand> Shrink(const std::vector<std::string>& command, co
 }
 
 std::string CommandText(const std::vector<std::string>& command) {
-  return absl::StrJoin(command, " ", [](std::string* out, const std::string& word) {
-    const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-      return std::isalnum(c) != 0 ||
-             absl::StrContains("_-+=.,:/@%", absl::string_view(reinterpret_cast<const char*>(&c), 1));
-    });
-    absl::StrAppend(out, plain ? word : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'"));
-  });
+  return ShellLine(command);
 }
 
 }  // namespace orthant

@@ -3,10 +3,14 @@
 namespace orthant {
 
 void Describe(Fields& fields, CommConfig& config) {
-  fields.Choice("backend", &config.backend, {"auto", "local", "mpi"})
+  fields.Choice("backend", &config.backend, {"auto", "local", "mpi", "nccl"})
       .Doc(
-          "What carries the ranks: threads of this process (local) or MPI processes (mpi); auto: mpi under a "
-          "launcher (mpirun, srun, mpiexec), local otherwise.");
+          "What carries the ranks: threads of this process (local), MPI processes (mpi), or MPI processes "
+          "with "
+          "a GPU each, whose tensors NCCL carries (nccl: builds of preset cuda). auto: what the launcher and "
+          "the device ask for: local without a launcher (mpirun, srun, mpiexec), else nccl on GPUs and mpi "
+          "on "
+          "CPUs.");
   fields.Real("timeout", &config.timeout)
       .Above(0)
       .Unit("seconds")

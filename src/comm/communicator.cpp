@@ -1,22 +1,41 @@
 #include "orthant/comm/communicator.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
 namespace orthant {
 namespace {
 
+using Clock = FlightRecorder::Clock;
+
+double Seconds(Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 // An operation on a group of one rank: a copy, or nothing.
-void CopyAlone(const Operation& op) {
+void CopyAlone(const Operation& op, const at::Tensor& output, const at::Tensor& input) {
   if (op.input == op.output || op.count == 0) return;
+  if (!output.is_cpu()) {
+    output.view(-1).copy_(input.view(-1), /*non_blocking=*/true);
+    return;
+  }
   std::memcpy(op.output, op.input, static_cast<size_t>(op.count * op.element_size()));
 }
 
 }  // namespace
 
 void Work::Wait() {
-  if (state_) state_->Wait();
+  if (!state_) return;
+  const std::shared_ptr<CommTime> time = std::move(state_->time_);
+  if (!time) return state_->Wait();
+  const Clock::time_point began = Clock::now();
+  state_->Wait();
+  const Clock::time_point over = Clock::now();
+  time->exposed += Seconds(over - began);
+  const Clock::time_point beside = std::min(state_->Ended().value_or(over), began);
+  time->hidden += std::max(0.0, Seconds(beside - state_->issued_));
 }
 
 Communicator::Communicator(int rank, std::vector<int> world_ranks, std::string name,
@@ -80,31 +99,49 @@ bool Communicator::PassFilter(Operation* op, const at::Tensor& output, const at:
 }
 
 void Communicator::Run(Operation op, const at::Tensor& output, const at::Tensor& input) {
-  if (size_ == 1) return CopyAlone(op);
+  if (size_ == 1) return CopyAlone(op, output, input);
   if (filter_ != nullptr && !PassFilter(&op, output, input)) return;
   RunOnce(op, output, input);
 }
 
+bool Communicator::StreamOrdered(const at::Tensor&, const at::Tensor&) const {
+  return false;
+}
+
 void Communicator::RunOnce(Operation op, const at::Tensor& output, const at::Tensor& input) {
+  if (StreamOrdered(output, input)) return Issue(op, output, input).Wait();
   Register(&op, FlightState::kStarted);
+  const Clock::time_point began = recorder_->begun();
   try {
     Do(op, output, input);
   } catch (...) {
     recorder_->Mark(op.ticket, FlightState::kFailed);
     throw;
   }
-  recorder_->Mark(op.ticket, FlightState::kDone);
+  time_->exposed += Seconds(recorder_->Mark(op.ticket, FlightState::kDone) - began);
 }
 
 Work Communicator::RunAsync(Operation op, const at::Tensor& output, const at::Tensor& input) {
   if (size_ == 1) {
-    CopyAlone(op);
+    CopyAlone(op, output, input);
     return Work();
   }
   if (filter_ != nullptr && !PassFilter(&op, output, input)) return Work();
+  return Issue(op, output, input);
+}
+
+Work Communicator::Issue(Operation op, const at::Tensor& output, const at::Tensor& input) {
   Register(&op, FlightState::kQueued);
+  const Clock::time_point began = recorder_->begun();
   try {
-    return DoAsync(op, output, input);
+    Work work = DoAsync(op, output, input);
+    const Clock::time_point issued = Clock::now();
+    time_->exposed += Seconds(issued - began);
+    if (work.state_) {
+      work.state_->time_ = time_;
+      work.state_->issued_ = issued;
+    }
+    return work;
   } catch (...) {
     recorder_->Mark(op.ticket, FlightState::kFailed);
     throw;

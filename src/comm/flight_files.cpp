@@ -98,6 +98,7 @@ FlightRecord RecordFrom(const json& value) {
   value.at("odd").get_to(record.odd);
   record.dead = ParseRanks(value.at("dead").get<std::string>());
   record.stopped = ParseRanks(value.at("stopped").get<std::string>());
+  record.silent = ParseRanks(value.value("silent", ""));
   for (const json& group : value.at("groups")) record.groups.push_back(GroupFrom(group));
   for (const json& op : value.at("operations")) record.operations.push_back(OperationFrom(op));
   return record;
@@ -135,6 +136,7 @@ std::string FlightRecordText(const FlightRecord& record) {
                       {"odd", record.odd},
                       {"dead", RanksText(record.dead)},
                       {"stopped", RanksText(record.stopped)},
+                      {"silent", RanksText(record.silent)},
                       {"groups", std::move(groups)},
                       {"operations", std::move(operations)}};
   // A message may quote bytes that are no UTF-8.

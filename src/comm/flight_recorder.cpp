@@ -106,6 +106,7 @@ uint64_t FlightRecorder::Begin(const Operation& op, int group, FlightState state
   const uint64_t ticket = next_.load(std::memory_order_relaxed);
   Slot& slot = slots_[ticket & mask_];
   const auto now = Clock::now();
+  begun_ = now;
   {
     const Hold hold(slot);
     FlightEntry& entry = slot.entry;
@@ -132,19 +133,20 @@ uint64_t FlightRecorder::Begin(const Operation& op, int group, FlightState state
   return ticket;
 }
 
-void FlightRecorder::Mark(uint64_t ticket, FlightState state) {
-  if (ticket == 0) return;
+FlightRecorder::Clock::time_point FlightRecorder::Mark(uint64_t ticket, FlightState state) {
+  const auto now = Clock::now();
+  if (ticket == 0) return now;
   if (state != FlightState::kStarted && waiting() == ticket) SetWaiting(0);
   Slot& slot = slots_[ticket & mask_];
-  const auto now = Clock::now();
   const Hold hold(slot);
-  if (slot.entry.ticket != ticket) return;
+  if (slot.entry.ticket != ticket) return now;
   slot.entry.state = state;
   if (state == FlightState::kStarted) {
     slot.entry.started = now;
   } else {
     slot.entry.ended = now;
   }
+  return now;
 }
 
 std::vector<FlightEntry> FlightRecorder::Entries() const {

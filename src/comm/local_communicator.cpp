@@ -1,6 +1,7 @@
 #include "comm/local_communicator.h"
 
 #include <exception>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -91,6 +92,8 @@ class Pending : public Work::State {
     if (error_) std::rethrow_exception(error_);
   }
 
+  std::optional<FlightRecorder::Clock::time_point> Ended() const override { return over_; }
+
  protected:
   virtual void Carry() = 0;
 
@@ -98,6 +101,7 @@ class Pending : public Work::State {
 
   const std::shared_ptr<Group> group_;
   const int rank_;
+  std::optional<FlightRecorder::Clock::time_point> over_;
 
  private:
   std::shared_ptr<FlightRecorder> recorder_;
@@ -140,7 +144,7 @@ class PendingCollective : public Pending {
   void Publish(Group::Cursor* cursor) { place_ = group_->Publish(cursor, rank_, op_); }
 
  protected:
-  void Carry() override { group_->Complete(place_, rank_, op_); }
+  void Carry() override { over_ = group_->Complete(place_, rank_, op_); }
 
  private:
   Operation op_;
@@ -165,7 +169,10 @@ class PendingMessage : public Pending {
   void Post() { local::Post(*group_, rank_, message_.get()); }
 
  protected:
-  void Carry() override { Await(*group_, rank_, message_.get()); }
+  void Carry() override {
+    Await(*group_, rank_, message_.get());
+    over_ = message_->ended;
+  }
 
  private:
   std::shared_ptr<Message> message_;

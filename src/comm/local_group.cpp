@@ -201,8 +201,10 @@ void Group::AwaitReady(Slot* slot, int member, const Operation& op) {
   throw CommError(slot->error);
 }
 
-void Group::Complete(const Place& place, int member, const Operation& op) {
+std::optional<FlightRecorder::Clock::time_point> Group::Complete(const Place& place, int member,
+                                                                 const Operation& op) {
   Slot& slot = *place.slot;
+  std::optional<FlightRecorder::Clock::time_point> ended;
   AwaitReady(&slot, member, op);
   if (slot.items == 0) {
     RunEager(slot, size(), member);
@@ -211,14 +213,17 @@ void Group::Complete(const Place& place, int member, const Operation& op) {
     while ((item = slot.next_item.fetch_add(1, std::memory_order_relaxed)) < slot.items) {
       RunItem(slot, size(), item);
       if (slot.finished_items.fetch_add(1, std::memory_order_acq_rel) + 1 == slot.items) {
+        slot.ended = FlightRecorder::Clock::now();
         slot.state.Store(kComplete);
       }
     }
     world_->Linger([&slot] { return slot.state.Load() == kComplete; });
     // No deadline: what is left is memory being copied by running threads.
     while (slot.state.Load() != kComplete) slot.state.SleepWhile(kReady, World::kPoll);
+    ended = slot.ended;
   }
   Leave(place, member);
+  return ended;
 }
 
 std::string Group::Confer(int member, const std::string& text, const JudgeTexts& judge) {

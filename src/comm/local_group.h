@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,9 +36,10 @@ enum SlotState : uint32_t { kGathering = 0, kReady = 1, kComplete = 2, kFailed =
 
 struct Slot {
   alignas(64) WaitWord state;
-  std::string error;  // written under the group's mutex before state turns kFailed
-  int64_t items = 0;  // pieces of work; 0: eager. Written before state turns kReady
-  int64_t parts = 1;  // pieces per member's result, or of the whole
+  std::string error;                          // written under the group's mutex before state turns kFailed
+  int64_t items = 0;                          // pieces of work; 0: eager. Written before state turns kReady
+  int64_t parts = 1;                          // pieces per member's result, or of the whole
+  FlightRecorder::Clock::time_point ended{};  // written before state turns kComplete
   alignas(64) std::atomic<int> arrived{0};
   alignas(64) std::atomic<int64_t> next_item{0};
   alignas(64) std::atomic<int64_t> finished_items{0};
@@ -103,8 +105,10 @@ class Group {
   // Puts the collective on the table. `op` must stay where it is until Complete has returned or thrown.
   Place Publish(Cursor* cursor, int member, const Operation& op);
   // Waits for the others, works, and leaves. Throws CommError when the members disagree, the deadline passes
-  // or the world ends; the member's buffers are then no longer used by anyone.
-  void Complete(const Place& place, int member, const Operation& op);
+  // or the world ends; the member's buffers are then no longer used by anyone. -> when the last piece of work
+  // was done; nullopt where each member does its own.
+  std::optional<FlightRecorder::Clock::time_point> Complete(const Place& place, int member,
+                                                            const Operation& op);
 
   // The subgroup that its members name alike; the last member to ask releases the entry.
   std::shared_ptr<Group> Join(const std::vector<int>& members, const std::string& name, int nth);

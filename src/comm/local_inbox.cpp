@@ -10,6 +10,7 @@ namespace {
 void Finish(Message* message, MessageState state) {
   // The owner may let go of the message as soon as it sees the state.
   WaitWord* parking = message->parking;
+  message->ended = FlightRecorder::Clock::now();
   message->state.store(state, std::memory_order_release);
   if (parking != nullptr) parking->Bump();
 }
@@ -102,6 +103,7 @@ void Inbox::Put(Message* message, int from) {
     }
   }
   if (receive != nullptr) return Transfer(message, receive, check_);
+  message->ended = FlightRecorder::Clock::now();
   message->state.store(MessageState::kDone, std::memory_order_release);
 }
 

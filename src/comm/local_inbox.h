@@ -10,6 +10,7 @@
 
 #include "ATen/core/Tensor.h"
 #include "comm/wait_word.h"
+#include "orthant/comm/flight_recorder.h"
 #include "orthant/comm/operation.h"
 
 namespace orthant::local {
@@ -20,8 +21,9 @@ enum class MessageState : uint32_t { kPending, kDone, kFailed };
 struct Message : std::enable_shared_from_this<Message> {
   Operation op;
   std::atomic<MessageState> state{MessageState::kPending};
-  std::string error;            // written before state turns kFailed
-  WaitWord* parking = nullptr;  // where the owner sleeps; outlives the message
+  std::string error;                          // written before state turns kFailed
+  FlightRecorder::Clock::time_point ended{};  // written before state turns kDone
+  WaitWord* parking = nullptr;                // where the owner sleeps; outlives the message
   Message* next = nullptr;
   bool queued = false;            // guarded by the inbox
   std::shared_ptr<Message> self;  // while queued: keeps the message, where it is a shared one

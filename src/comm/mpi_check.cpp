@@ -14,38 +14,8 @@ namespace {
 constexpr int kSendersTag = 2;    // the sender's fingerprint
 constexpr int kReceiversTag = 3;  // the receiver's
 
-Fingerprint Of(const Operation& op) {
-  Fingerprint print{};  // with its padding: the bytes are sent
-  print.kind = op.kind;
-  print.reduce = op.reduce;
-  print.dtype = op.dtype;
-  print.peer = op.peer;
-  print.count = op.count;
-  print.sequence = op.sequence;
-  print.layer = op.label.layer;
-  print.microbatch = op.label.microbatch;
-  std::strncpy(print.what, op.label.what, sizeof(print.what) - 1);
-  return print;
-}
-
-Operation Back(const Fingerprint& print) {
-  Operation op;
-  op.kind = print.kind;
-  op.reduce = print.reduce;
-  op.dtype = print.dtype;
-  op.peer = print.peer;
-  op.count = print.count;
-  op.label = Label(print.what, print.layer, print.microbatch);
-  return op;
-}
-
 bool SameLabel(const Fingerprint& a, const Fingerprint& b) {
   return a.layer == b.layer && a.microbatch == b.microbatch && std::strcmp(a.what, b.what) == 0;
-}
-
-bool SameCollective(const Fingerprint& a, const Fingerprint& b) {
-  return a.kind == b.kind && a.reduce == b.reduce && a.dtype == b.dtype && a.peer == b.peer &&
-         a.count == b.count && a.sequence == b.sequence && SameLabel(a, b);
 }
 
 [[noreturn]] void Disagree(Transfer* t, std::string text) {
@@ -56,7 +26,7 @@ bool SameCollective(const Fingerprint& a, const Fingerprint& b) {
 bool PostMessageCheck(Channel* c, Transfer* t) {
   const bool send = t->op.kind == OpKind::kSend;
   if (t->check_stage == 0) {
-    t->prints = {Of(t->op), Fingerprint{}};
+    t->prints = {FingerprintOf(t->op), Fingerprint{}};
     t->check_stage = 1;
     t->requests.resize(2, MPI_REQUEST_NULL);
     Check(MPI_Irecv(&t->prints[1], sizeof(Fingerprint), MPI_BYTE, t->op.peer,
@@ -72,8 +42,8 @@ bool PostMessageCheck(Channel* c, Transfer* t) {
   if (from.count != to.count || from.dtype != to.dtype || from.sequence != to.sequence ||
       !SameLabel(from, to)) {
     Disagree(t, absl::StrFormat("%s: rank %d calls %s to rank %d, which calls %s (message %d)", c->name,
-                                send ? c->rank : t->op.peer, Describe(Back(from)),
-                                send ? t->op.peer : c->rank, Describe(Back(to)), from.sequence));
+                                send ? c->rank : t->op.peer, Describe(OperationOf(from)),
+                                send ? t->op.peer : c->rank, Describe(OperationOf(to)), from.sequence));
   }
   return false;
 }
@@ -83,7 +53,7 @@ bool PostCollectiveCheck(Channel* c, Transfer* t) {
   if (t->check_stage == 0) {
     t->check_stage = 1;
     t->prints.assign(n + 1, Fingerprint{});
-    t->prints[n] = Of(t->op);
+    t->prints[n] = FingerprintOf(t->op);
     t->requests.push_back(MPI_REQUEST_NULL);
     Check(MPI_Iallgather(&t->prints[n], sizeof(Fingerprint), MPI_BYTE, t->prints.data(), sizeof(Fingerprint),
                          MPI_BYTE, c->comm, t->requests.data()),
@@ -92,11 +62,11 @@ bool PostCollectiveCheck(Channel* c, Transfer* t) {
   }
   if (t->check_stage == 1) {
     for (size_t member = 1; member < n; ++member) {
-      if (SameCollective(t->prints[0], t->prints[member])) continue;
+      if (SameCollective(t->prints[0], t->prints[member], /*labels=*/true)) continue;
       Disagree(t,
                absl::StrFormat("the ranks of %s disagree on collective %d: rank 0 calls %s, rank %d calls %s",
-                               c->name, t->op.sequence, Describe(Back(t->prints[0])), member,
-                               Describe(Back(t->prints[member]))));
+                               c->name, t->op.sequence, Describe(OperationOf(t->prints[0])), member,
+                               Describe(OperationOf(t->prints[member]))));
     }
     if (t->op.kind != OpKind::kAllToAllSplit) return false;
     t->check_stage = 2;
@@ -117,6 +87,36 @@ bool PostCollectiveCheck(Channel* c, Transfer* t) {
 }
 
 }  // namespace
+
+Fingerprint FingerprintOf(const Operation& op) {
+  Fingerprint print{};  // with its padding: the bytes are sent
+  print.kind = op.kind;
+  print.reduce = op.reduce;
+  print.dtype = op.dtype;
+  print.peer = op.peer;
+  print.count = op.count;
+  print.sequence = op.sequence;
+  print.layer = op.label.layer;
+  print.microbatch = op.label.microbatch;
+  std::strncpy(print.what, op.label.what, sizeof(print.what) - 1);
+  return print;
+}
+
+Operation OperationOf(const Fingerprint& print) {
+  Operation op;
+  op.kind = print.kind;
+  op.reduce = print.reduce;
+  op.dtype = print.dtype;
+  op.peer = print.peer;
+  op.count = print.count;
+  op.label = Label(print.what, print.layer, print.microbatch);
+  return op;
+}
+
+bool SameCollective(const Fingerprint& a, const Fingerprint& b, bool labels) {
+  return a.kind == b.kind && a.reduce == b.reduce && a.dtype == b.dtype && a.peer == b.peer &&
+         a.count == b.count && a.sequence == b.sequence && (!labels || SameLabel(a, b));
+}
 
 bool PostCheck(Channel* channel, Transfer* transfer) {
   return transfer->op.point_to_point() ? PostMessageCheck(channel, transfer)

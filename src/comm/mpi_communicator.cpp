@@ -1,6 +1,8 @@
 #include "comm/mpi_communicator.h"
 
+#include <algorithm>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -9,8 +11,11 @@
 namespace orthant::mpi {
 namespace {
 
-// The members' ranks in MPI_COMM_WORLD.
-std::vector<int> WorldRanks(MPI_Comm comm) {
+// Of a group on several hosts: messages between hosts want larger pieces.
+constexpr int64_t kSpreadSlotBytes = 1 << 20;
+
+// The members' ranks in `all`, which holds every process.
+std::vector<int> WorldRanks(MPI_Comm comm, MPI_Comm all) {
   int size = 0;
   Check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
   std::vector<int> own(static_cast<size_t>(size));
@@ -19,7 +24,7 @@ std::vector<int> WorldRanks(MPI_Comm comm) {
   MPI_Group members = MPI_GROUP_NULL;
   MPI_Group world = MPI_GROUP_NULL;
   Check(MPI_Comm_group(comm, &members), "MPI_Comm_group");
-  Check(MPI_Comm_group(MPI_COMM_WORLD, &world), "MPI_Comm_group");
+  Check(MPI_Comm_group(all, &world), "MPI_Comm_group");
   Check(MPI_Group_translate_ranks(members, size, own.data(), world, ranks.data()),
         "MPI_Group_translate_ranks");
   MPI_Group_free(&members);
@@ -31,6 +36,47 @@ int RankOf(MPI_Comm comm) {
   int rank = 0;
   Check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
   return rank;
+}
+
+// Where the members on this host meet; `members`: the group's ranks of them. Null when memory cannot be
+// shared.
+std::unique_ptr<Stage> MakeStage(const Host& host, MPI_Comm comm, int place,
+                                 const std::vector<int>& world_ranks, int64_t slot_bytes) {
+  std::vector<Bell*> bells;
+  for (const int member : world_ranks) bells.push_back(host.bell(member));
+  // All members see the same: they are on one host, and there all share or none.
+  if (std::count(bells.begin(), bells.end(), nullptr) > 0) return nullptr;
+  const int members = static_cast<int>(bells.size());
+  slot_bytes = Stage::SlotBytes(members, slot_bytes);
+  absl::StatusOr<SharedMemory> memory = ShareAmong(comm, Stage::BytesFor(members, slot_bytes));
+  if (!memory.ok()) {
+    host.Tell(std::string(memory.status().message()));
+    return nullptr;
+  }
+  return std::make_unique<Stage>(*std::move(memory), place, slot_bytes, std::move(bells));
+}
+
+// The same of a group on several hosts, when its seats allow it. All members share memory on their hosts, or
+// none does.
+std::unique_ptr<Spread> MakeSpread(const Host& host, MPI_Comm comm, int rank,
+                                   const std::vector<int>& world_ranks, int64_t slot_bytes) {
+  std::vector<int> hosts;
+  for (const int member : world_ranks) hosts.push_back(host.host_of(member));
+  const Seats seats = SeatsOf(hosts);
+  if (seats.hosts == 0) return nullptr;
+  const int own = rank / seats.per_host;
+  MPI_Comm part = MPI_COMM_NULL;
+  Check(MPI_Comm_split(comm, own, rank, &part), "MPI_Comm_split");
+  const auto first = world_ranks.begin() + own * seats.per_host;
+  std::unique_ptr<Stage> stage =
+      MakeStage(host, part, rank % seats.per_host, std::vector<int>(first, first + seats.per_host),
+                slot_bytes > 0 ? slot_bytes : kSpreadSlotBytes);
+  Check(MPI_Comm_free(&part), "MPI_Comm_free");
+  int mine = stage != nullptr ? 1 : 0;
+  int all = 0;
+  Check(MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, comm), "MPI_Allreduce");
+  if (all == 0) return nullptr;
+  return std::make_unique<Spread>(Spread{std::move(*stage), seats.hosts, own, rank % seats.per_host, {}, {}});
 }
 
 void Fill(Transfer* transfer, const Operation& op, const at::Tensor& output, const at::Tensor& input) {
@@ -84,6 +130,8 @@ class Pending : public Work::State {
     Rethrow();
   }
 
+  std::optional<FlightRecorder::Clock::time_point> Ended() const override { return transfer_->ended; }
+
  private:
   void Rethrow() const {
     if (error_) std::rethrow_exception(error_);
@@ -109,7 +157,7 @@ Control::~Control() {
 MpiCommunicator::MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm,
                                  std::shared_ptr<Control> control, std::string name,
                                  const MpiOptions& options, std::shared_ptr<FlightRecorder> recorder)
-    : Communicator(RankOf(comm), WorldRanks(comm), std::move(name), std::move(recorder)),
+    : Communicator(RankOf(comm), WorldRanks(comm, control->comm), std::move(name), std::move(recorder)),
       engine_(std::move(engine)),
       control_(std::move(control)),
       channel_(std::make_shared<Channel>()),
@@ -122,6 +170,16 @@ MpiCommunicator::MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm,
   channel_->max_count = options.max_count;
   channel_->check = options.check;
   channel_->name = this->name();
+  const Host& host = engine_->host();
+  if (size() == 1) return;
+  const bool together = std::all_of(world_ranks().begin(), world_ranks().end(), [&](int member) {
+    return host.host_of(member) == host.host_of(world_ranks().front());
+  });
+  if (together) {
+    channel_->stage = MakeStage(host, comm, rank(), world_ranks(), options.slot_bytes);
+  } else if (options.shared_memory) {
+    channel_->spread = MakeSpread(host, comm, rank(), world_ranks(), options.slot_bytes);
+  }
 }
 
 void MpiCommunicator::Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) {
@@ -156,11 +214,11 @@ std::unique_ptr<Communicator> MpiCommunicator::Subgroup(const std::vector<int>& 
   if (Watchdog* watchdog = engine_->watchdog()) watchdog->EnterBlocking();
   Check(MPI_Comm_create_group(channel_->comm, part, static_cast<int>(tag & 0x7fffu), &comm),
         "MPI_Comm_create_group");
+  auto made = std::make_unique<MpiCommunicator>(engine_, comm, control_, std::move(name), options_,
+                                                flight_recorder());
   if (Watchdog* watchdog = engine_->watchdog()) watchdog->LeaveBlocking();
   MPI_Group_free(&part);
   MPI_Group_free(&whole);
-  auto made = std::make_unique<MpiCommunicator>(engine_, comm, control_, std::move(name), options_,
-                                                flight_recorder());
   made->SetFilter(filter());
   return made;
 }

@@ -11,7 +11,7 @@
 
 namespace orthant::mpi {
 
-// A copy of the world's communicator for what goes beside the operations.
+// A communicator of all processes, in the order of their ranks, for what goes beside the operations.
 struct Control {
   MPI_Comm comm = MPI_COMM_NULL;
   ~Control();
@@ -19,7 +19,7 @@ struct Control {
 
 class MpiCommunicator : public Communicator {
  public:
-  // Takes `comm` over. `control`: of the world, for Confer.
+  // Takes `comm` over. `control`: of the world, for Confer. Collective over the members.
   MpiCommunicator(std::shared_ptr<Engine> engine, MPI_Comm comm, std::shared_ptr<Control> control,
                   std::string name, const MpiOptions& options, std::shared_ptr<FlightRecorder> recorder);
 

@@ -7,6 +7,16 @@
 #include "orthant/comm/communicator.h"
 
 namespace orthant::mpi {
+namespace {
+
+using std::chrono::microseconds;
+
+// Rounds in which a waiting thread only gives its core away, before it sleeps until a peer rings.
+constexpr int kYields = 64;
+// Nobody rings for an operation of the same process that has just been issued, nor for a deadline.
+constexpr microseconds kLongestNap{2000};
+
+}  // namespace
 
 void Check(int code, const char* call) {
   if (code == MPI_SUCCESS) return;
@@ -18,6 +28,8 @@ void Check(int code, const char* call) {
 
 void Transfer::Reset() {
   stage = 0;
+  shared = SharedRun();
+  spread = SpreadRun();
   begin = end = 0;
   check_stage = 0;
   error_is_whole = false;
@@ -49,6 +61,10 @@ Engine::~Engine() {
 
 bool Engine::Advance(Channel* channel, Transfer* transfer, bool* moved) {
   try {
+    if (channel->stage != nullptr && !transfer->op.point_to_point())
+      return AdvanceShared(channel, transfer, moved);
+    const bool checked = !channel->check || transfer->check_stage < 0;
+    if (checked && GoesThroughSpread(*channel, *transfer)) return AdvanceSpread(channel, transfer, moved);
     while (true) {
       if (!transfer->requests.empty()) {
         int complete = 0;
@@ -64,6 +80,7 @@ bool Engine::Advance(Channel* channel, Transfer* transfer, bool* moved) {
       if (channel->check && transfer->check_stage >= 0) {
         if (PostCheck(channel, transfer)) continue;
         transfer->check_stage = -1;
+        if (GoesThroughSpread(*channel, *transfer)) return AdvanceSpread(channel, transfer, moved);
       }
       if (!PostNext(channel, transfer)) break;
     }
@@ -76,22 +93,34 @@ bool Engine::Advance(Channel* channel, Transfer* transfer, bool* moved) {
 
 bool Engine::Pass() {
   bool moved = false;
+  bool completed = false;
+  bool messages = false;
   for (const std::shared_ptr<Channel>& channel : active_) {
     while (!channel->collectives.empty()) {
       Transfer* transfer = channel->collectives.front().get();
       if (!Advance(channel.get(), transfer, &moved)) break;
       const std::shared_ptr<Transfer> keep = std::move(channel->collectives.front());
       channel->collectives.pop_front();
+      keep->ended = std::chrono::steady_clock::now();
       keep->done.store(true, std::memory_order_release);
+      completed = true;
     }
     std::erase_if(channel->messages, [&](const std::shared_ptr<Transfer>& transfer) {
       if (!Advance(channel.get(), transfer.get(), &moved)) return false;
+      transfer->ended = std::chrono::steady_clock::now();
       transfer->done.store(true, std::memory_order_release);
+      completed = true;
       return true;
     });
+    messages = messages || !channel->messages.empty() ||
+               (channel->stage == nullptr && !channel->collectives.empty());
     channel->active = !channel->collectives.empty() || !channel->messages.empty();
   }
   std::erase_if(active_, [](const std::shared_ptr<Channel>& channel) { return !channel->active; });
+  // A thread of ours that sleeps may wait for what is over now, or has to poll from now on.
+  const bool poll = !messages_.exchange(messages) && messages;
+  Bell* bell = host_->own_bell();
+  if ((completed || poll) && bell != nullptr) bell->Ring();
   return moved;
 }
 
@@ -115,8 +144,21 @@ void Engine::Submit(const std::shared_ptr<Channel>& channel, const std::shared_p
   if (idle_.load()) work_.notify_one();
 }
 
+void Engine::Idle(int misses, microseconds limit) {
+  Bell* bell = host_->own_bell();
+  if (bell == nullptr || messages_.load() || misses < kYields) {
+    std::this_thread::yield();
+    return;
+  }
+  Bell::Nap nap(bell);
+  {
+    const std::lock_guard lock(mutex_);
+    if (Pass() || messages_.load()) return;
+  }
+  nap.Sleep(std::min(limit, kLongestNap));
+}
+
 void Engine::ThreadMain() {
-  using std::chrono::microseconds;
   int misses = 0;
   while (!stop_.load()) {
     bool moved = false;
@@ -137,8 +179,8 @@ void Engine::ThreadMain() {
     }
     misses = moved ? 0 : misses + 1;
     // The cores are for computing: look again soon, but not all the time.
-    if (misses < 50) {
-      std::this_thread::yield();
+    if (misses < 50 || !messages_.load()) {
+      Idle(misses, kLongestNap);
     } else {
       std::this_thread::sleep_for(microseconds(misses < 200 ? 20 : 100));
     }
@@ -151,19 +193,22 @@ bool Engine::WaitFor(const Transfer& transfer, double timeout_seconds) {
   const std::chrono::duration<double> limit(timeout_seconds);
   waiters_.fetch_add(1);
   bool in_time = true;
+  int misses = 0;
   while (!transfer.done.load(std::memory_order_acquire)) {
     bool moved = false;
     {
       const std::lock_guard lock(mutex_);
       moved = Pass();
     }
+    misses = moved ? 0 : misses + 1;
     if (moved) continue;
-    std::this_thread::yield();
     // Every time: on a busy machine a yield may take many milliseconds.
-    if (std::chrono::steady_clock::now() - start >= limit) {
+    const auto left = limit - (std::chrono::steady_clock::now() - start);
+    if (left <= left.zero()) {
       in_time = transfer.done.load(std::memory_order_acquire);
       break;
     }
+    Idle(misses, std::chrono::ceil<microseconds>(left));
   }
   waiters_.fetch_sub(1);
   return in_time;

@@ -6,6 +6,7 @@
 #include <mpi.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -15,6 +16,9 @@
 #include <vector>
 
 #include "ATen/core/Tensor.h"
+#include "comm/mpi_host.h"
+#include "comm/mpi_spread.h"
+#include "comm/mpi_stage.h"
 #include "orthant/comm/operation.h"
 
 namespace orthant::mpi {
@@ -35,6 +39,24 @@ struct Fingerprint {
   char what[64];
 };
 
+Fingerprint FingerprintOf(const Operation& op);
+Operation OperationOf(const Fingerprint& print);  // points into `print`; for its description
+// Whether two members mean the same collective: but for the labels, or with them.
+bool SameCollective(const Fingerprint& a, const Fingerprint& b, bool labels);
+
+// How far a collective is that goes through shared memory.
+struct SharedRun {
+  uint64_t base = 0;   // the stage's rounds before it
+  int64_t pieces = 0;  // rounds; 0: not begun
+  int64_t piece = 0;   // elements of a piece
+  int64_t extent = 0;  // elements that the pieces cut up
+  bool twice = false;  // members fetch results from each other, too
+  bool verified = false;
+  int64_t staged = 0;  // pieces, as in Lane
+  int64_t read = 0;
+  int64_t finished = 0;
+};
+
 // One operation on its way. Guarded by the engine's mutex, but for `done`.
 struct Transfer {
   Operation op;
@@ -51,12 +73,16 @@ struct Transfer {
   std::vector<int> counts;            // must live as long as the requests
   std::vector<int> offsets;
 
+  SharedRun shared;
+  SpreadRun spread;
+
   int check_stage = 0;  // of comm.check, before the first of the algorithm; -1: over
   std::vector<Fingerprint> prints;
   std::vector<int64_t> shares;
 
-  std::string error;            // written before done
-  bool error_is_whole = false;  // it names the operation itself
+  std::string error;                              // written before done
+  bool error_is_whole = false;                    // it names the operation itself
+  std::chrono::steady_clock::time_point ended{};  // written before done
   std::atomic<bool> done{false};
 
   void Reset();
@@ -73,6 +99,8 @@ struct Channel {
   std::string name;
   std::deque<std::shared_ptr<Transfer>> collectives;
   std::vector<std::shared_ptr<Transfer>> messages;
+  std::unique_ptr<Stage> stage;    // of a group on one host; null: it has none, or no memory is shared
+  std::unique_ptr<Spread> spread;  // of a group on several hosts, if its seats allow it
   std::vector<std::byte> scratch;  // of the collective at the head of the queue
   bool active = false;             // in the engine's list
 
@@ -82,7 +110,7 @@ struct Channel {
 
 class Engine {
  public:
-  Engine() = default;
+  explicit Engine(std::shared_ptr<Host> host) : host_(std::move(host)) {}
   ~Engine();  // stops the thread
 
   // Queues the operation and posts what can be posted now. `background`: the thread shall move it on.
@@ -93,6 +121,8 @@ class Engine {
   // Waits until nothing is under way.
   bool Drain(double timeout_seconds);
 
+  const Host& host() const { return *host_; }
+
   // Told of missed deadlines, and of MPI calls that have none. Null: nobody. Not owned.
   void SetWatchdog(Watchdog* watchdog) { watchdog_.store(watchdog); }
   Watchdog* watchdog() const { return watchdog_.load(); }
@@ -100,13 +130,17 @@ class Engine {
  private:
   bool Pass();  // one round over all queues, under mutex_; true: something moved
   bool Advance(Channel* channel, Transfer* transfer, bool* moved);
+  // After `misses` rounds in which nothing moved: gives the core away, for `limit` at the longest.
+  void Idle(int misses, std::chrono::microseconds limit);
   void ThreadMain();
 
+  const std::shared_ptr<Host> host_;
   std::mutex mutex_;
   std::condition_variable work_;
   std::vector<std::shared_ptr<Channel>> active_;  // guarded by mutex_
   std::atomic<Watchdog*> watchdog_{nullptr};
   std::atomic<int> waiters_{0};
+  std::atomic<bool> messages_{false};  // something is under way that only polling moves
   std::atomic<bool> idle_{true};
   std::atomic<bool> stop_{false};
   std::thread thread_;
@@ -117,6 +151,9 @@ class Engine {
 bool PostNext(Channel* channel, Transfer* transfer);
 // mpi_check.cpp: the same for the comparison that comes first; throws CommError when members disagree.
 bool PostCheck(Channel* channel, Transfer* transfer);
+// mpi_shared.cpp: moves a collective on through the channel's stage, by a few steps at most; true: it is over
+// here. Throws CommError when members disagree.
+bool AdvanceShared(Channel* channel, Transfer* transfer, bool* moved);
 // Throws CommError with MPI's text.
 void Check(int code, const char* call);
 

@@ -4,8 +4,8 @@
 
 namespace orthant::mpi {
 
-Postbox::Postbox() {
-  Check(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
+Postbox::Postbox(MPI_Comm world) {
+  Check(MPI_Comm_dup(world, &comm_), "MPI_Comm_dup");
   Check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   Check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
   Check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");

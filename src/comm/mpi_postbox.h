@@ -18,12 +18,13 @@ enum class Letter : int {
   kAsk = 4,      // send me your record, and write it to your file
   kRecord = 5,
   kWritten = 6,
+  kEnd = 7,  // the verdict is told: end with this exit code, nobody else can end you
 };
 
 class Postbox {
  public:
-  // Collective over MPI_COMM_WORLD.
-  Postbox();
+  // Between the processes of `world`, named by their ranks in it. Collective.
+  explicit Postbox(MPI_Comm world);
   ~Postbox();
   Postbox(const Postbox&) = delete;
   Postbox& operator=(const Postbox&) = delete;

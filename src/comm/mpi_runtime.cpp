@@ -1,7 +1,10 @@
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <iostream>
 
 #include "absl/strings/str_format.h"
@@ -19,6 +22,26 @@ constexpr double kDrainSeconds = 30.0;
 bool IsSet(const char* variable) {
   const char* value = std::getenv(variable);
   return value != nullptr && *value != '\0';
+}
+
+// Of one start of one machine: names alone may be the same on two.
+std::string BootId() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  return id;
+}
+
+// A text of every process, by rank; `own` is cut off at 255 letters. Collective.
+std::vector<std::string> GatherNames(const std::string& own, int size) {
+  constexpr size_t kLongest = 256;
+  char mine[kLongest] = "";
+  own.copy(mine, kLongest - 1);
+  std::vector<char> all(kLongest * static_cast<size_t>(size));
+  mpi::Check(MPI_Allgather(mine, kLongest, MPI_CHAR, all.data(), kLongest, MPI_CHAR, MPI_COMM_WORLD),
+             "MPI_Allgather");
+  std::vector<std::string> names;
+  for (size_t rank = 0; rank < static_cast<size_t>(size); ++rank) names.emplace_back(&all[rank * kLongest]);
+  return names;
 }
 
 }  // namespace
@@ -53,20 +76,27 @@ absl::StatusOr<std::unique_ptr<MpiRuntime>> MpiRuntime::Start(const MpiOptions& 
 }
 
 MpiRuntime::MpiRuntime(const MpiOptions& options)
-    : options_(options),
-      exceptions_at_start_(std::uncaught_exceptions()),
-      engine_(std::make_shared<mpi::Engine>()) {
+    : options_(options), exceptions_at_start_(std::uncaught_exceptions()) {
   // Errors of nonblocking operations are reported here, whichever communicator they are on: without this they
   // would end the process.
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
-  MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  base_ = std::make_shared<mpi::Control>();
+  mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &base_->comm), "MPI_Comm_dup");
+  MPI_Comm_rank(base_->comm, &rank_);
+  MPI_Comm_size(base_->comm, &size_);
   MPI_Comm host = MPI_COMM_NULL;
   if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host) == MPI_SUCCESS) {
     MPI_Comm_size(host, &ranks_on_host_);
+    MPI_Comm_rank(host, &rank_on_host_);
     MPI_Comm_free(&host);
   }
+  char name[256] = "";
+  gethostname(name, sizeof(name) - 1);
+  hosts_ = GatherNames(options.host_name ? options.host_name(rank_) : name, size_);
+  host_keys_ = GatherNames(BootId(), size_);
+  for (size_t rank = 0; rank < host_keys_.size(); ++rank) host_keys_[rank] += hosts_[rank];
+  engine_ = NewEngine();
   recorder_ = std::make_shared<FlightRecorder>(rank_);
   recorder_->set_timeout(options.timeout_seconds);
 }
@@ -81,12 +111,9 @@ MpiRuntime::~MpiRuntime() {
                  recorder_->Dump(16).c_str());
     Abort(static_cast<int>(ExitCode::kCommunication));
   }
-  if (watchdog_ != nullptr) {
-    watchdog_->Part();
-    engine_->SetWatchdog(nullptr);
-    watchdog_.reset();
-  }
+  EndWatch();
   engine_.reset();
+  base_.reset();
   // mpirun ends the others when the first process leaves with a failure: whoever has the message still says
   // it.
   std::signal(SIGTERM, SIG_IGN);
@@ -95,24 +122,68 @@ MpiRuntime::~MpiRuntime() {
 
 std::unique_ptr<Communicator> MpiRuntime::World() {
   MPI_Comm comm = MPI_COMM_NULL;
-  mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  mpi::Check(MPI_Comm_dup(base_->comm, &comm), "MPI_Comm_dup");
   auto control = std::make_shared<mpi::Control>();
-  mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &control->comm), "MPI_Comm_dup");
+  mpi::Check(MPI_Comm_dup(base_->comm, &control->comm), "MPI_Comm_dup");
   return std::make_unique<mpi::MpiCommunicator>(engine_, comm, std::move(control), "world", options_,
                                                 recorder_);
 }
 
+std::shared_ptr<mpi::Engine> MpiRuntime::NewEngine() const {
+  return std::make_shared<mpi::Engine>(
+      std::make_shared<mpi::Host>(base_->comm, host_keys_, options_.shared_memory));
+}
+
 void MpiRuntime::Watch() {
   if (size_ == 1 || watchdog_ != nullptr) return;
-  watchdog_ = std::make_unique<mpi::Watchdog>(recorder_, [](int code) {
+  watchdog_ = std::make_unique<mpi::Watchdog>(base_->comm, recorder_, [](int code) {
     MPI_Abort(MPI_COMM_WORLD, code);
     std::_Exit(code);
   });
   engine_->SetWatchdog(watchdog_.get());
 }
 
+void MpiRuntime::EndWatch() {
+  if (watchdog_ == nullptr) return;
+  watchdog_->Part();
+  engine_->SetWatchdog(nullptr);
+  watchdog_.reset();
+}
+
+void MpiRuntime::Reorder(const std::vector<int>& process_of_rank) {
+  const bool watched = watchdog_ != nullptr;
+  EndWatch();
+  std::vector<std::string> hosts, keys;
+  int rank = 0;
+  for (size_t r = 0; r < process_of_rank.size(); ++r) {
+    hosts.push_back(hosts_[static_cast<size_t>(process_of_rank[r])]);
+    keys.push_back(host_keys_[static_cast<size_t>(process_of_rank[r])]);
+    if (process_of_rank[r] == rank_) rank = static_cast<int>(r);
+  }
+  auto ordered = std::make_shared<mpi::Control>();
+  mpi::Check(MPI_Comm_split(base_->comm, 0, rank, &ordered->comm), "MPI_Comm_split");
+  base_ = std::move(ordered);
+  hosts_ = std::move(hosts);
+  host_keys_ = std::move(keys);
+  rank_ = rank;
+  engine_ = NewEngine();  // who shares memory with whom goes by rank
+  const double timeout = recorder_->timeout();
+  recorder_ = std::make_shared<FlightRecorder>(rank_);
+  recorder_->set_timeout(timeout);
+  if (watched) Watch();
+}
+
 void MpiRuntime::SetPlace(std::string flight_folder, DescribeRank describe) {
   if (watchdog_ != nullptr) watchdog_->SetPlace(std::move(flight_folder), std::move(describe));
+}
+
+void MpiRuntime::Report(int code, const std::string& message) {
+  if (watchdog_ == nullptr) return;
+  if (message.empty()) {
+    watchdog_->DeadlinePassed();
+  } else {
+    watchdog_->Failed(code, message);
+  }
 }
 
 void MpiRuntime::Fail(int code, const std::string& message) {

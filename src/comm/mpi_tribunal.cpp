@@ -3,6 +3,7 @@
 // two lead, and the one that creates verdict.json speaks.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -18,10 +19,19 @@ struct Limits {
 constexpr Limits kCalm = {0.5, 2.8, 1.5, 0.7};
 constexpr Limits kUrgent = {0.1, 0.3, 0.35, 0.15};
 constexpr int kPingedAtOnce = 8;
+// Of two sides of a network that has come apart the smaller speaks later, if at all.
+constexpr double kSmallerSide = 0.7;
+// Letters are on their way before the process ends.
+constexpr double kPosting = 0.05;
+// What mpirun and its daemons need to end the ranks; after a lost host they would stay.
+constexpr double kEndRanks = 1.0;
+constexpr double kEndLauncher = 1.5;
 
 }  // namespace
 
 void Watchdog::HandleTrouble() {
+  const std::vector<int> silent = OwnSilent();
+  lost_.insert(silent.begin(), silent.end());
   if (!lead_) {
     const int leader = asked_by_ >= 0 ? asked_by_ : FindLeader();
     if (leader != post_.rank()) {
@@ -43,7 +53,7 @@ int Watchdog::FindLeader() {
   for (int first = 0; first < self; first += kPingedAtOnce) {
     std::vector<int> asked;
     for (int rank = first; rank < std::min(self, first + kPingedAtOnce); ++rank) {
-      if (StateOfPeer(rank) == ProcessState::kRunning) asked.push_back(rank);
+      if (!HasLeft(rank) && StateOfPeer(rank) == ProcessState::kRunning) asked.push_back(rank);
     }
     for (const int rank : asked) {
       pongs_.erase(rank);
@@ -82,7 +92,7 @@ std::vector<FlightRecord> Watchdog::GatherRecords() {
   const Limits& limits = urgent_ ? kUrgent : kCalm;
   std::set<int> asked;
   for (int rank = 0; rank < post_.size(); ++rank) {
-    if (rank == post_.rank() || StateOfPeer(rank) == ProcessState::kGone) continue;
+    if (rank == post_.rank() || HasLeft(rank)) continue;
     asked.insert(rank);
     records_.erase(rank);  // what a rank in trouble sent before may be old
     post_.Send(rank, Letter::kAsk);
@@ -98,7 +108,8 @@ std::vector<FlightRecord> Watchdog::GatherRecords() {
   Trim(&brief);
   records_[post_.rank()] = std::move(brief);
   const auto all_in = [&](const auto& answers) {
-    return std::all_of(asked.begin(), asked.end(), [&](int rank) { return answers.count(rank) != 0; });
+    return std::all_of(asked.begin(), asked.end(),
+                       [&](int rank) { return answers.count(rank) != 0 || lost_.count(rank) != 0; });
   };
   ServeFor(limits.records, [&] { return all_in(records_); });
   if (!folder.empty()) {
@@ -121,13 +132,25 @@ void Watchdog::Lead() {
   Tell(Judge(records, absent));
 }
 
-void Watchdog::Tell(const Verdict& verdict) {
+// Whether another leader's verdict is the one that the user gets to see. `ours`: this is the lost side.
+bool Watchdog::OthersHaveTold(const std::string& folder, bool ours) const {
+  const absl::StatusOr<Verdict> told = ReadVerdict(folder);
+  const bool beyond = told.ok() && told->told_by >= 0 && records_.count(told->told_by) == 0;
+  // The files may be shared where the way to the user is not: what mpirun hears is what its own side says.
+  return !beyond || (ours && !launcher_.speaks);
+}
+
+void Watchdog::Tell(Verdict verdict) {
   std::string folder;
   {
     const std::lock_guard lock(mutex_);
     folder = folder_;
   }
-  if (WriteVerdict(folder, verdict)) {
+  verdict.told_by = post_.rank();
+  const bool lost = verdict.cause == kLostHost;
+  const bool ours = lost && std::count(verdict.ranks.begin(), verdict.ranks.end(), post_.rank()) != 0;
+  if (ours && !urgent_) ServeFor(kSmallerSide, [this] { return stop_.load(); });
+  if (WriteVerdict(folder, verdict) || (lost && !OthersHaveTold(folder, ours))) {
     const std::string text = absl::StrCat("error: ", Spoken(verdict, folder), "\n");
     std::fputs(text.c_str(), stderr);
     std::fflush(stderr);
@@ -135,7 +158,23 @@ void Watchdog::Tell(const Verdict& verdict) {
     // Another leader speaks, and ends the job as soon as it has.
     std::this_thread::sleep_for(std::chrono::duration<double>(kCalm.files));
   }
+  if (lost) EndEverywhere(verdict);
   end_job_(verdict.exit_code);
+}
+
+// What end_job_ asks of the launcher may reach none of its daemons: everyone who has answered is told to end.
+void Watchdog::EndEverywhere(const Verdict& verdict) {
+  for (const auto& [rank, record] : records_) {
+    if (rank != post_.rank()) post_.Send(rank, Letter::kEnd, absl::StrCat(verdict.exit_code));
+  }
+  ServeFor(kPosting, [] { return false; });
+  if (first_on_host_) EndLauncherLater(launcher_, kEndLauncher);
+}
+
+void Watchdog::EndAlone(int code) {
+  if (first_on_host_) EndLauncherLater(launcher_, kEndLauncher);
+  std::this_thread::sleep_for(std::chrono::duration<double>(kEndRanks));
+  std::_Exit(code);
 }
 
 }  // namespace orthant::mpi

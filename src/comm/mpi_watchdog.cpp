@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 
 #include "comm/mpi_engine.h"
@@ -12,7 +14,10 @@
 namespace orthant::mpi {
 namespace {
 
-constexpr int kNeighbours = 2;       // each process looks after so many of its host
+constexpr int kNeighbours = 2;      // each process looks after so many of its host, and calls so many hosts
+constexpr double kCallEvery = 1.0;  // seconds of waiting before a host is called, and between two calls
+constexpr double kSilent = 2.0;     // without an answer a host is silent
+constexpr double kSilentUrgent = 0.3;
 constexpr double kPoll = 0.1;        // seconds between two looks
 constexpr double kWaitForEnd = 8.0;  // how long a rank in trouble waits for the verdict
 constexpr double kGoodbye = 30.0;
@@ -24,9 +29,15 @@ std::chrono::duration<double> Seconds(double seconds) {
 
 }  // namespace
 
-Watchdog::Watchdog(std::shared_ptr<FlightRecorder> recorder, std::function<void(int code)> end_job)
-    : recorder_(std::move(recorder)), end_job_(std::move(end_job)), launcher_(getppid()) {
+Watchdog::Watchdog(MPI_Comm world, std::shared_ptr<FlightRecorder> recorder,
+                   std::function<void(int code)> end_job)
+    : recorder_(std::move(recorder)),
+      end_job_(std::move(end_job)),
+      post_(world),
+      parent_(getppid()),
+      launcher_(FindLauncher()) {
   MeetPeers();
+  MeetHosts();
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "watchdog");
     ThreadMain();
@@ -59,6 +70,27 @@ void Watchdog::MeetPeers() {
   }
 }
 
+// Each rank calls its counterparts on the next hosts: few calls for everyone, and of each host somebody
+// knows.
+void Watchdog::MeetHosts() {
+  std::map<std::string, std::vector<int>> ranks;
+  std::vector<std::string> hosts;  // by their lowest rank
+  for (int rank = 0; rank < post_.size(); ++rank) {
+    const std::string host = peers_[static_cast<size_t>(rank)].host;
+    if (ranks[host].empty()) hosts.push_back(host);
+    ranks[host].push_back(rank);
+  }
+  const std::string own = peers_[static_cast<size_t>(post_.rank())].host;
+  first_on_host_ = ranks[own].front() == post_.rank();
+  const auto place =
+      static_cast<size_t>(std::find(ranks[own].begin(), ranks[own].end(), post_.rank()) - ranks[own].begin());
+  const auto at = static_cast<size_t>(std::find(hosts.begin(), hosts.end(), own) - hosts.begin());
+  for (size_t i = 1; i < hosts.size() && calls_.size() < static_cast<size_t>(kNeighbours); ++i) {
+    const std::vector<int>& there = ranks[hosts[(at + i) % hosts.size()]];
+    calls_[there[place % there.size()]] = {};
+  }
+}
+
 void Watchdog::SetPlace(std::string flight_folder, DescribeRank describe) {
   const std::lock_guard lock(mutex_);
   folder_ = std::move(flight_folder);
@@ -86,6 +118,7 @@ void Watchdog::WaitForTheEnd() {
 }
 
 void Watchdog::Part() {
+  parting_.store(true);
   MPI_Request request = MPI_REQUEST_NULL;
   if (MPI_Ibarrier(post_.comm(), &request) != MPI_SUCCESS) return;
   const Clock::time_point start = Clock::now();
@@ -99,9 +132,10 @@ void Watchdog::Part() {
 void Watchdog::ThreadMain() {
   while (!stop_.load()) {
     while (const std::optional<Postbox::Received> letter = post_.Take()) Serve(*letter);
+    CallHosts();
     if (lead_ || SeesTrouble()) HandleTrouble();
     std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, Seconds(asked_by_ >= 0 ? kPoll / 20 : kPoll),
+    wake_.wait_for(lock, Seconds(asked_by_ >= 0 || StopSignal() != 0 ? kPoll / 20 : kPoll),
                    [this] { return stop_.load() || trouble_.load(); });
   }
 }
@@ -112,7 +146,58 @@ ProcessState Watchdog::StateOfPeer(int rank) const {
 }
 
 bool Watchdog::LauncherGone() const {
-  return getppid() != launcher_;
+  return getppid() != parent_;
+}
+
+// Only while this rank waits, or is about to be ended: a healthy run has no use for it.
+void Watchdog::CallHosts() {
+  if (calls_.empty() || parting_.load()) return;
+  const bool soon = StopSignal() == SIGTERM;
+  if (!soon && WaitedSeconds() < kCallEvery) return;
+  const Clock::time_point now = Clock::now();
+  for (auto& [rank, call] : calls_) {
+    if (call.open || now - call.asked < Seconds(soon ? kPoll : kCallEvery)) continue;
+    call = {now, true};
+    post_.Send(rank, Letter::kPing);
+  }
+}
+
+std::vector<int> Watchdog::SilentFor(double seconds) const {
+  std::vector<int> silent;
+  const Clock::time_point now = Clock::now();
+  for (const auto& [called, call] : calls_) {
+    if (!call.open || now - call.asked < Seconds(seconds)) continue;
+    const char* host = peers_[static_cast<size_t>(called)].host;
+    for (int rank = 0; rank < post_.size(); ++rank) {
+      if (std::strcmp(peers_[static_cast<size_t>(rank)].host, host) == 0) silent.push_back(rank);
+    }
+  }
+  std::sort(silent.begin(), silent.end());
+  return silent;
+}
+
+std::vector<int> Watchdog::OwnSilent() const {
+  return SilentFor(urgent_ ? kSilentUrgent : kSilent);
+}
+
+double Watchdog::WaitedSeconds() const {
+  const uint64_t waiting = recorder_->waiting();
+  if (waiting == 0) return 0.0;
+  for (const FlightEntry& entry : recorder_->Entries()) {
+    const bool over = entry.state == FlightState::kDone || entry.state == FlightState::kFailed;
+    if (entry.ticket != waiting || over) continue;
+    return std::chrono::duration<double>(Clock::now() - entry.queued).count();
+  }
+  return 0.0;
+}
+
+bool Watchdog::LauncherLostAHost() const {
+  return StopSignal() == SIGTERM && launcher_.pid != 0 && !SilentFor(kSilentUrgent).empty() &&
+         WaitedSeconds() > kSilentUrgent;
+}
+
+bool Watchdog::HasLeft(int rank) const {
+  return lost_.count(rank) != 0 || StateOfPeer(rank) == ProcessState::kGone;
 }
 
 // Whether this process must say that the job cannot go on. SIGTERM alone is a wish to stop, which the trainer
@@ -121,7 +206,7 @@ bool Watchdog::SeesTrouble() {
   const auto gone = [this](int rank) { return StateOfPeer(rank) == ProcessState::kGone; };
   bool dead = std::any_of(neighbours_.begin(), neighbours_.end(), gone);
   if (!dead && StopSignal() != 0) {
-    dead = LauncherGone();
+    dead = LauncherGone() || LauncherLostAHost();
     for (int rank = 0; rank < post_.size() && !dead; ++rank) dead = gone(rank);
   }
   urgent_ = urgent_ || dead;
@@ -151,6 +236,7 @@ void Watchdog::Serve(const Postbox::Received& letter) {
       return post_.Send(letter.from, Letter::kPong);
     case Letter::kPong:
       pongs_.insert(letter.from);
+      if (const auto call = calls_.find(letter.from); call != calls_.end()) call->second.open = false;
       return;
     case Letter::kTrouble:
       lead_ = true;
@@ -158,6 +244,7 @@ void Watchdog::Serve(const Postbox::Received& letter) {
     case Letter::kRecord:
       if (absl::StatusOr<FlightRecord> record = ParseFlightRecord(letter.text, "a rank's record");
           record.ok()) {
+        lost_.insert(record->silent.begin(), record->silent.end());
         records_[letter.from] = *std::move(record);
       }
       return;
@@ -166,12 +253,15 @@ void Watchdog::Serve(const Postbox::Received& letter) {
     case Letter::kWritten:
       written_.insert(letter.from);
       return;
+    case Letter::kEnd:
+      EndAlone(std::atoi(letter.text.c_str()));
   }
 }
 
 FlightRecord Watchdog::OwnRecord(size_t limit) const {
   FlightRecord record = RecordOf(*recorder_, limit);
   record.world = post_.size();
+  record.silent = OwnSilent();
   const std::lock_guard lock(mutex_);
   if (describe_) record.place = describe_(record.rank);
   record.error = own_error_;

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "comm/mpi_launcher.h"
 #include "comm/mpi_postbox.h"
 #include "comm/process_state.h"
 #include "orthant/comm/communicator.h"
@@ -22,8 +23,9 @@ namespace orthant::mpi {
 
 class Watchdog {
  public:
-  // Collective over MPI_COMM_WORLD. `end_job` ends all processes with a code and does not return.
-  Watchdog(std::shared_ptr<FlightRecorder> recorder, std::function<void(int code)> end_job);
+  // Over all processes, with their ranks in `world`. Collective. `end_job` ends all processes with a code and
+  // does not return.
+  Watchdog(MPI_Comm world, std::shared_ptr<FlightRecorder> recorder, std::function<void(int code)> end_job);
   // The thread ends; the job goes on unwatched.
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
@@ -54,7 +56,13 @@ class Watchdog {
     bool visible = false;  // on this host, and seen in /proc
   };
 
+  struct Call {  // to a rank of another host, to see whether that is still there
+    Clock::time_point asked{};
+    bool open = false;  // it has not answered
+  };
+
   void MeetPeers();
+  void MeetHosts();
   void ThreadMain();
   void WaitForTheEnd();
   // Answers letters until `done()` or the time has passed; true: done.
@@ -63,13 +71,25 @@ class Watchdog {
   void AnswerAsk(int leader);
   bool SeesTrouble();
   bool LauncherGone() const;
+  // Calls those ranks of other hosts that have answered before.
+  void CallHosts();
+  // Ranks on hosts whose called rank has been silent for so long.
+  std::vector<int> SilentFor(double seconds) const;
+  std::vector<int> OwnSilent() const;  // for long enough to count as lost
+  // Whether SIGTERM is the launcher's answer to a lost host, which leaves us about a second.
+  bool LauncherLostAHost() const;
+  double WaitedSeconds() const;
+  bool HasLeft(int rank) const;
   AbsentRank Absent(int rank) const;
   ProcessState StateOfPeer(int rank) const;
   FlightRecord OwnRecord(size_t limit) const;
   void HandleTrouble();
   int FindLeader();
   void Lead();
-  void Tell(const Verdict& verdict);
+  void Tell(Verdict verdict);
+  bool OthersHaveTold(const std::string& folder, bool ours) const;
+  void EndEverywhere(const Verdict& verdict);
+  [[noreturn]] void EndAlone(int code);
   std::vector<FlightRecord> GatherRecords();
 
   std::shared_ptr<FlightRecorder> recorder_;
@@ -77,10 +97,14 @@ class Watchdog {
   Postbox post_;
   std::vector<Peer> peers_;
   std::vector<int> neighbours_;  // whom this one looks after
-  int64_t launcher_ = 0;         // our parent at the start
+  std::map<int, Call> calls_;    // by rank: one on each of the next hosts
+  bool first_on_host_ = true;    // the lowest rank of this host
+  int64_t parent_ = 0;           // at the start
+  Launcher launcher_;
   std::atomic<Clock::rep> blocking_since_{0};
   std::atomic<bool> trouble_{false};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> parting_{false};  // nobody is to be called any more
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
@@ -94,6 +118,7 @@ class Watchdog {
   bool lead_ = false;    // another rank has chosen us
   int asked_by_ = -1;    // a leader that has asked for our record
   std::map<int, FlightRecord> records_;
+  std::set<int> lost_;  // ranks on hosts that do not answer: nothing is expected of them
   std::set<int> pongs_;
   std::set<int> written_;
   std::thread thread_;

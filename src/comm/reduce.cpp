@@ -101,7 +101,8 @@ void CombineBlock(T* __restrict total, const T* __restrict next, int64_t size) {
   for (int64_t i = 0; i < size; ++i) total[i] = Combine<op>(total[i], next[i]);
 }
 
-// Two ranks in place is the commonest case of all: one pass, nothing between the sum and the stores.
+// Two ranks in place is the commonest case of all: one pass, nothing between the sum and the stores. `a` and
+// `b` are added in this order; the one named, or both, take the sum, and so does `copy` where there is one.
 template <ReduceOp op, typename T>
 void PairInPlace(T* __restrict a, T* __restrict b, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
@@ -112,22 +113,64 @@ void PairInPlace(T* __restrict a, T* __restrict b, int64_t begin, int64_t end) {
 }
 
 template <ReduceOp op, typename T>
+void PairIntoFirst(T* __restrict a, const T* __restrict b, T* __restrict copy, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    const T value = Combine<op>(a[i], b[i]);
+    a[i] = value;
+    copy[i] = value;
+  }
+}
+
+template <ReduceOp op, typename T>
+void PairIntoSecond(const T* __restrict a, T* __restrict b, T* __restrict copy, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    const T value = Combine<op>(a[i], b[i]);
+    b[i] = value;
+    copy[i] = value;
+  }
+}
+
+// Whether that served.
+template <ReduceOp op, typename T>
+bool Pair(const void* const* sources, int source_count, void* const* targets, int target_count, int64_t begin,
+          int64_t end, const Instalment& instalment) {
+  if (source_count != 2 || target_count != 2 || instalment.before != nullptr || instalment.after != nullptr)
+    return false;
+  auto* first = static_cast<T*>(targets[0]);
+  auto* second = static_cast<T*>(targets[1]);
+  if (sources[0] == first && sources[1] == second) {
+    PairInPlace<op>(first, second, begin, end);
+  } else if (sources[0] == first && sources[1] != first) {
+    PairIntoFirst<op>(first, static_cast<const T*>(sources[1]), second, begin, end);
+  } else if (sources[1] == first && sources[0] != second) {
+    PairIntoSecond<op>(static_cast<const T*>(sources[0]), first, second, begin, end);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+template <ReduceOp op, typename T>
 void Blocks(const void* const* sources, int source_count, void* const* targets, int target_count,
-            int64_t begin, int64_t end) {
+            int64_t begin, int64_t end, const Instalment& instalment) {
   using W = typename Wide<T>::Type;
   constexpr bool kNarrow = !std::is_same_v<T, W>;
   if constexpr (!kNarrow) {
-    if (source_count == 2 && target_count == 2 && sources[0] == targets[0] && sources[1] == targets[1]) {
-      return PairInPlace<op>(static_cast<T*>(targets[0]), static_cast<T*>(targets[1]), begin, end);
-    }
+    if (Pair<op, T>(sources, source_count, targets, target_count, begin, end, instalment)) return;
   }
   alignas(64) W total[kBlock];
   alignas(64) W widened[kNarrow ? kBlock : 1];
   alignas(64) T narrowed[kNarrow ? kBlock : 1];
   for (int64_t first = begin; first < end; first += kBlock) {
     const int64_t size = std::min(kBlock, end - first);
-    WidenBlock(static_cast<const T*>(sources[0]) + first, total, size);
-    for (int r = 1; r < source_count; ++r) {
+    const bool begun = instalment.before != nullptr;
+    if (begun) {
+      std::memcpy(total, static_cast<const W*>(instalment.before) + first,
+                  static_cast<size_t>(size) * sizeof(W));
+    } else {
+      WidenBlock(static_cast<const T*>(sources[0]) + first, total, size);
+    }
+    for (int r = begun ? 0 : 1; r < source_count; ++r) {
       const T* next = static_cast<const T*>(sources[r]) + first;
       if constexpr (kNarrow) {
         WidenBlock(next, widened, size);
@@ -135,6 +178,9 @@ void Blocks(const void* const* sources, int source_count, void* const* targets, 
       } else {
         CombineBlock<op>(total, next, size);
       }
+    }
+    if (instalment.after != nullptr) {
+      std::memcpy(static_cast<W*>(instalment.after) + first, total, static_cast<size_t>(size) * sizeof(W));
     }
     const void* result = total;
     if constexpr (kNarrow) {
@@ -149,23 +195,29 @@ void Blocks(const void* const* sources, int source_count, void* const* targets, 
 
 template <typename T>
 void ByOp(ReduceOp op, const void* const* sources, int source_count, void* const* targets, int target_count,
-          int64_t begin, int64_t end) {
+          int64_t begin, int64_t end, const Instalment& instalment) {
   switch (op) {
     case ReduceOp::kSum:
-      return Blocks<ReduceOp::kSum, T>(sources, source_count, targets, target_count, begin, end);
+      return Blocks<ReduceOp::kSum, T>(sources, source_count, targets, target_count, begin, end, instalment);
     case ReduceOp::kMax:
-      return Blocks<ReduceOp::kMax, T>(sources, source_count, targets, target_count, begin, end);
+      return Blocks<ReduceOp::kMax, T>(sources, source_count, targets, target_count, begin, end, instalment);
     case ReduceOp::kMin:
-      return Blocks<ReduceOp::kMin, T>(sources, source_count, targets, target_count, begin, end);
+      return Blocks<ReduceOp::kMin, T>(sources, source_count, targets, target_count, begin, end, instalment);
   }
 }
 
 }  // namespace
 
+int64_t InstalmentSize(c10::ScalarType dtype) {
+  const bool narrow = dtype == c10::ScalarType::BFloat16 || dtype == c10::ScalarType::Half;
+  return narrow ? static_cast<int64_t>(sizeof(float)) : static_cast<int64_t>(c10::elementSize(dtype));
+}
+
 void ReduceInto(c10::ScalarType dtype, ReduceOp op, const void* const* sources, int source_count,
-                void* const* targets, int target_count, int64_t begin, int64_t end) {
+                void* const* targets, int target_count, int64_t begin, int64_t end,
+                const Instalment& instalment) {
   const auto run = [&](auto zero) {
-    ByOp<decltype(zero)>(op, sources, source_count, targets, target_count, begin, end);
+    ByOp<decltype(zero)>(op, sources, source_count, targets, target_count, begin, end, instalment);
   };
   switch (dtype) {
     case c10::ScalarType::Double:

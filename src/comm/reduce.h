@@ -8,9 +8,20 @@
 
 namespace orthant {
 
+// A reduction in instalments, for members on several hosts: it goes on from what those before have come to,
+// and hands on what it has come to, both in the type that accumulates. Null: there is none.
+struct Instalment {
+  const void* before = nullptr;
+  void* after = nullptr;
+};
+
+// Bytes of an element of an instalment.
+int64_t InstalmentSize(c10::ScalarType dtype);
+
 // For i in [begin, end): value = sources[0][i] op sources[1][i] op ...; targets[j][i] = value for every j.
 // A target may be one of the sources (the same address), but must not overlap one otherwise.
 void ReduceInto(c10::ScalarType dtype, ReduceOp op, const void* const* sources, int source_count,
-                void* const* targets, int target_count, int64_t begin, int64_t end);
+                void* const* targets, int target_count, int64_t begin, int64_t end,
+                const Instalment& instalment = {});
 
 }  // namespace orthant

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "comm/difference.h"
+#include "comm/lost_side.h"
 #include "comm/wait_graph.h"
 
 namespace orthant {
@@ -121,7 +122,18 @@ class Court {
       AddWaiter();
       return true;
     }
-    return false;
+    return Lost();
+  }
+
+  // Hosts that are down or cut off, with all of their ranks.
+  bool Lost() {
+    const std::optional<LostSide> lost = FindLostSide(records_, absent_, graph_);
+    if (!lost) return false;
+    verdict_.cause = kLostHost;
+    verdict_.ranks = lost->ranks;
+    verdict_.text = lost->text;
+    if (!lost->ours) AddWaiter();
+    return true;
   }
 
   std::string Process(int rank) const {
@@ -152,11 +164,24 @@ class Court {
       longest = record;
       *others = more;
     }
-    if (longest == nullptr) return nullptr;
-    const RecordedOperation& op = *longest->Waiting();
-    verdict_.operation = op.Describe(longest->GroupName(op.group));
+    if (longest != nullptr) NoteCall(*longest);
+    return longest;
+  }
+
+  void NoteCall(const FlightRecord& record) {
+    const RecordedOperation& op = *record.Waiting();
+    verdict_.operation = op.Describe(record.GroupName(op.group));
     verdict_.sequence = op.sequence;
     verdict_.step = op.step;
+  }
+
+  // Whoever waits longest; null: nobody does. `for_somebody`: for a rank that has not called it.
+  const FlightRecord* LongestWaiting(bool for_somebody) const {
+    const FlightRecord* longest = nullptr;
+    for (const FlightRecord& record : records_) {
+      if (record.Waiting() == nullptr || (for_somebody && graph_.WaitsFor(record.rank).empty())) continue;
+      if (longest == nullptr || record.Waiting()->queued > longest->Waiting()->queued) longest = &record;
+    }
     return longest;
   }
 
@@ -211,20 +236,14 @@ class Court {
 
   // Everyone waits for somebody who waits: each is in another operation than its partner expects.
   bool Circle() {
-    const FlightRecord* longest = nullptr;
-    for (const FlightRecord& record : records_) {
-      if (graph_.WaitsFor(record.rank).empty()) continue;
-      if (longest == nullptr || record.Waiting()->queued > longest->Waiting()->queued) longest = &record;
-    }
+    const FlightRecord* longest = LongestWaiting(/*for_somebody=*/true);
     if (longest == nullptr) return false;
     const RecordedOperation& op = *longest->Waiting();
     verdict_.ranks = CircleFrom(longest->rank);
     std::vector<int> circle = verdict_.ranks;
     std::sort(circle.begin(), circle.end());
     const bool odd = PreferOdd(circle);
-    verdict_.operation = op.Describe(longest->GroupName(op.group));
-    verdict_.sequence = op.sequence;
-    verdict_.step = op.step;
+    NoteCall(*longest);
     const int first = graph_.WaitsFor(longest->rank).front();
     verdict_.text =
         absl::StrFormat("%s seq=%d, step %d, waited %.3g s on %s for %s, which %s", verdict_.operation,
@@ -276,17 +295,11 @@ class Court {
 
   // All have called an operation, and it does not end.
   bool Stalled() {
-    const FlightRecord* longest = nullptr;
-    for (const FlightRecord& record : records_) {
-      if (record.Waiting() == nullptr) continue;
-      if (longest == nullptr || record.Waiting()->queued > longest->Waiting()->queued) longest = &record;
-    }
+    const FlightRecord* longest = LongestWaiting(/*for_somebody=*/false);
     if (longest == nullptr) return false;
     const RecordedOperation& op = *longest->Waiting();
     verdict_.cause = "stalled";
-    verdict_.operation = op.Describe(longest->GroupName(op.group));
-    verdict_.sequence = op.sequence;
-    verdict_.step = op.step;
+    NoteCall(*longest);
     verdict_.text = absl::StrFormat(
         "%s seq=%d, step %d, waited %.3g s on %s, and all its ranks have called it: the network or a host is "
         "too slow, or the deadline too short",
@@ -368,10 +381,6 @@ class Court {
 };
 
 }  // namespace
-
-std::string AbsentRank::Where() const {
-  return place.empty() ? absl::StrCat("rank ", rank) : place;
-}
 
 bool AboutRanks(const Verdict& verdict) {
   return verdict.exit_code == kCommunication || verdict.exit_code == kInternal;

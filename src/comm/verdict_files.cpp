@@ -41,13 +41,10 @@ std::string VerdictFile(const std::string& folder) {
 }
 
 std::string VerdictText(const Verdict& verdict) {
-  const json value = {{"exit_code", verdict.exit_code},
-                      {"cause", verdict.cause},
-                      {"ranks", verdict.ranks},
-                      {"operation", verdict.operation},
-                      {"sequence", verdict.sequence},
-                      {"step", verdict.step},
-                      {"text", verdict.text}};
+  const json value = {{"exit_code", verdict.exit_code}, {"cause", verdict.cause},
+                      {"ranks", verdict.ranks},         {"operation", verdict.operation},
+                      {"sequence", verdict.sequence},   {"step", verdict.step},
+                      {"text", verdict.text},           {"told_by", verdict.told_by}};
   return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -64,6 +61,7 @@ absl::StatusOr<Verdict> ReadVerdict(const std::string& folder) {
     value->at("sequence").get_to(verdict.sequence);
     value->at("step").get_to(verdict.step);
     value->at("text").get_to(verdict.text);
+    verdict.told_by = value->value("told_by", -1);
   } catch (const json::exception& error) {
     return DataError(absl::StrCat(path, ": not a verdict: ", error.what()));
   }

@@ -1,4 +1,4 @@
-#include "config/byte_size.h"
+#include "orthant/config/byte_size.h"
 
 #include <algorithm>
 #include <array>

@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "config/byte_size.h"
 #include "config/number.h"
+#include "orthant/config/byte_size.h"
 #include "orthant/core/text.h"
 
 namespace orthant {

@@ -8,12 +8,10 @@
 #include <cmath>
 #include <cstring>
 
+#include "orthant/core/philox_rounds.h"
+
 namespace orthant {
 namespace {
-
-constexpr uint32_t kMultiply0 = 0xD2511F53u, kMultiply1 = 0xCD9E8D57u;
-constexpr uint32_t kWeyl0 = 0x9E3779B9u, kWeyl1 = 0xBB67AE85u;
-constexpr int kRounds = 10;
 
 // Blocks made at a time: the loops below have constant lengths, and the compiler turns them into vectors.
 constexpr int kBlocks = 64;
@@ -22,20 +20,6 @@ constexpr int kBlocks = 64;
 struct Words {
   alignas(64) uint32_t lane[4][kBlocks];
 };
-
-// The ten rounds, in place.
-inline void Rounds(uint32_t& c0, uint32_t& c1, uint32_t& c2, uint32_t& c3, uint32_t k0, uint32_t k1) {
-  for (int round = 0; round < kRounds; ++round) {
-    const uint64_t p0 = uint64_t{kMultiply0} * c0;
-    const uint64_t p1 = uint64_t{kMultiply1} * c2;
-    c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
-    c1 = static_cast<uint32_t>(p1);
-    c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
-    c3 = static_cast<uint32_t>(p0);
-    k0 += kWeyl0;
-    k1 += kWeyl1;
-  }
-}
 
 void MakeWords(PhiloxKey key, uint64_t hi, uint64_t first_block, Words* words) {
   uint32_t* __restrict x0 = words->lane[0];
@@ -47,7 +31,7 @@ void MakeWords(PhiloxKey key, uint64_t hi, uint64_t first_block, Words* words) {
     uint32_t c0 = static_cast<uint32_t>(block), c1 = static_cast<uint32_t>(block >> 32);
     uint32_t c2 = static_cast<uint32_t>(hi), c3 = static_cast<uint32_t>(hi >> 32);
     const uint32_t k0 = static_cast<uint32_t>(key.value), k1 = static_cast<uint32_t>(key.value >> 32);
-    Rounds(c0, c1, c2, c3, k0, k1);
+    PhiloxRounds(c0, c1, c2, c3, k0, k1);
     x0[i] = c0, x1[i] = c1, x2[i] = c2, x3[i] = c3;
   }
 }
@@ -195,7 +179,7 @@ constexpr uint64_t kWordsDomain = 0x776F7264u;  // "word"
 
 std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   auto [c0, c1, c2, c3] = counter;
-  Rounds(c0, c1, c2, c3, key[0], key[1]);
+  PhiloxRounds(c0, c1, c2, c3, key[0], key[1]);
   return {c0, c1, c2, c3};
 }
 
@@ -218,10 +202,7 @@ PhiloxKey DeriveKey(uint64_t seed, std::initializer_list<uint64_t> words) {
 }
 
 uint32_t Bits(PhiloxKey key, uint64_t hi, uint64_t index) {
-  const uint64_t block = index / 4;
-  return Philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                     static_cast<uint32_t>(hi), static_cast<uint32_t>(hi >> 32)},
-                    {static_cast<uint32_t>(key.value), static_cast<uint32_t>(key.value >> 32)})[index % 4];
+  return PhiloxBits(key.value, hi, index);
 }
 
 void FillBits(PhiloxKey key, uint64_t hi, uint64_t first_index, std::span<uint32_t> out) {

@@ -24,6 +24,7 @@ class NvmeStore final : public StateStore {
   void Prefetch(int slot) override;
   at::Tensor Open(int slot) override;
   void Close(int slot, bool changed) override;
+  bool stays() const override { return false; }
   Tier tier() const override { return Tier::kNvme; }
   std::string Describe() const override;
   int64_t bytes_read() const override { return bytes_read_; }

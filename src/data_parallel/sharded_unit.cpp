@@ -64,13 +64,17 @@ void ShardedUnit::LayOut(std::vector<ParameterSpec> specs) {
   end_ = begin_ + share;
 }
 
+at::TensorOptions ShardedUnit::OnDevice(at::ScalarType dtype) const {
+  return at::TensorOptions(dtype).device(options_.device);
+}
+
 void ShardedUnit::Allocate() {
   {
     const MemoryScope scope(MemoryTag::kParameters);
-    values_ = at::zeros({elements_}, options_.dtype);
+    values_ = at::zeros({elements_}, OnDevice(options_.dtype));
   }
   const MemoryScope scope(MemoryTag::kGradients);
-  gradients_ = at::zeros({elements_}, options_.gradient_dtype);
+  gradients_ = at::zeros({elements_}, OnDevice(options_.gradient_dtype));
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const ParameterSpec& spec = parameters_[i]->spec();
     const std::vector<int64_t> shape = spec.LocalShape();
@@ -81,7 +85,7 @@ void ShardedUnit::Allocate() {
   if (options_.zero_stage < 2) return;
   DropMemory(gradients_);  // the views above stay
   gradients_present_ = false;
-  gradient_shard_ = at::zeros({share()}, options_.gradient_dtype);
+  gradient_shard_ = at::zeros({share()}, OnDevice(options_.gradient_dtype));
 }
 
 // The whole unit is drawn, and sliced: one unit at a time is whole, whatever the stage.
@@ -90,7 +94,7 @@ void ShardedUnit::Draw() {
   at::Tensor whole = values_;
   if (sixteen) {
     const MemoryScope scope(MemoryTag::kTemporary);
-    whole = at::zeros({elements_}, at::kFloat);
+    whole = at::zeros({elements_}, OnDevice(at::kFloat));
   }
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const ParameterSpec& spec = parameters_[i]->spec();
@@ -154,7 +158,7 @@ void ShardedUnit::CloseValues(bool changed) {
 }
 
 bool ShardedUnit::values_stay() const {
-  return slot_ < 0 || options_.parameters->tier() != Tier::kNvme;
+  return slot_ < 0 || options_.parameters->stays();
 }
 
 std::vector<ShareStretch> ShardedUnit::ShareStretches() const {

@@ -1,6 +1,7 @@
 #include "orthant/data_parallel/state_store.h"
 
 #include <stdexcept>
+#include <utility>
 
 #include "ATen/ops/empty.h"
 #include "absl/strings/str_cat.h"
@@ -14,7 +15,7 @@ namespace {
 
 class ResidentStore final : public StateStore {
  public:
-  explicit ResidentStore(Tier tier) : tier_(tier) {}
+  ResidentStore(Tier tier, c10::Device device) : tier_(tier), pinned_(!device.is_cpu()) {}
 
   int Add(const at::Tensor& initial) override {
     CheckInitial(initial);
@@ -37,6 +38,7 @@ class ResidentStore final : public StateStore {
     s.open = false;
   }
 
+  bool stays() const override { return true; }
   Tier tier() const override { return tier_; }
   std::string Describe() const override { return tier_ == Tier::kDevice ? "device" : "host memory"; }
   int64_t bytes_read() const override { return 0; }
@@ -53,12 +55,13 @@ class ResidentStore final : public StateStore {
     if (tier_ == Tier::kDevice) return initial;
     const c10::NoGradGuard no_grad;
     const MemoryScope host(MemoryTag::kHost);
-    at::Tensor copy = at::empty({initial.numel()}, initial.options().device(at::kCPU));
+    at::Tensor copy = at::empty({initial.numel()}, initial.options().device(at::kCPU).pinned_memory(pinned_));
     copy.copy_(initial);
     return copy;
   }
 
   Tier tier_;
+  bool pinned_;
   std::vector<Slot> slots_;
 };
 
@@ -70,8 +73,8 @@ void CheckInitial(const at::Tensor& initial) {
   }
 }
 
-std::unique_ptr<StateStore> MakeResidentStore(Tier tier) {
-  return std::make_unique<ResidentStore>(tier);
+std::unique_ptr<StateStore> MakeResidentStore(Tier tier, c10::Device device) {
+  return std::make_unique<ResidentStore>(tier, device);
 }
 
 Tier TierOf(const std::string& name) {
@@ -83,7 +86,10 @@ Tier TierOf(const std::string& name) {
 }
 
 std::unique_ptr<StateStore> StateStore::Create(const StoreOptions& options) {
-  return options.tier == Tier::kNvme ? MakeNvmeStore(options) : MakeResidentStore(options.tier);
+  std::unique_ptr<StateStore> store =
+      options.tier == Tier::kNvme ? MakeNvmeStore(options) : MakeResidentStore(options.tier, options.device);
+  if (options.tier == Tier::kDevice || options.device.is_cpu()) return store;
+  return MakeStagedStore(std::move(store), options.device, options.buffers);
 }
 
 }  // namespace orthant

@@ -15,8 +15,12 @@ namespace orthant {
 // Throws std::logic_error unless `initial` is [n] and contiguous.
 void CheckInitial(const at::Tensor& initial);
 
-// kDevice and kHost: tensors that stay in memory.
-std::unique_ptr<StateStore> MakeResidentStore(Tier tier);
+// kDevice and kHost: tensors that stay in memory; kHost's is pinned where `device` is a GPU.
+std::unique_ptr<StateStore> MakeResidentStore(Tier tier, c10::Device device = c10::DeviceType::CPU);
+
+// Slots of `host` for use on `device`, through staging buffers there (staged_store.h).
+std::unique_ptr<StateStore> MakeStagedStore(std::unique_ptr<StateStore> host, c10::Device device,
+                                            int buffers);
 
 // kNvme, by a given engine. Throws StatusError as StateStore::Create does.
 std::unique_ptr<StateStore> MakeNvmeStore(const StoreOptions& options,

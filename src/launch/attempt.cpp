@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <optional>
 #include <set>
 #include <system_error>
 
@@ -64,7 +65,7 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
 // In the child between fork and exec: only calls that are safe after a fork. Writes errno to `report` when
 // the program cannot be started.
 [[noreturn]] void BecomeCommand(char* const* argv, char* const* envp, const sigset_t& mask, pid_t parent,
-                                int report) {
+                                const OutputReader* output, int report) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(127);  // the supervisor died before the line above
@@ -73,13 +74,15 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   const int null = ::open("/dev/null", O_RDONLY);
   if (null >= 0) ::dup2(null, STDIN_FILENO);
   if (null > STDIN_FILENO) ::close(null);
+  if (output != nullptr) output->TakeEnds();
   ::execvpe(argv[0], argv, envp);
   const int error = errno;
   const ssize_t ignored = ::write(report, &error, sizeof error);
   ::_exit(ignored == sizeof error ? 127 : 126);
 }
 
-absl::StatusOr<pid_t> Start(const AttemptOptions& options, const SupervisedSignals& signals) {
+absl::StatusOr<pid_t> Start(const AttemptOptions& options, const SupervisedSignals& signals,
+                            OutputReader* output) {
   const std::vector<std::string> environment = Environment(options.environment);
   const std::vector<char*> argv = Pointers(options.command), envp = Pointers(environment);
   int ends[2] = {-1, -1};  // closed by exec: reading it tells that the program runs, or why not
@@ -88,7 +91,7 @@ absl::StatusOr<pid_t> Start(const AttemptOptions& options, const SupervisedSigna
   }
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
-  if (child == 0) BecomeCommand(argv.data(), envp.data(), signals.outer_mask(), parent, ends[1]);
+  if (child == 0) BecomeCommand(argv.data(), envp.data(), signals.outer_mask(), parent, output, ends[1]);
   int error = child < 0 ? errno : 0;
   ::close(ends[1]);
   if (child > 0) {
@@ -97,7 +100,10 @@ absl::StatusOr<pid_t> Start(const AttemptOptions& options, const SupervisedSigna
     }
   }
   ::close(ends[0]);
-  if (error == 0) return child;
+  if (error == 0) {
+    if (output != nullptr) output->Start();
+    return child;
+  }
   if (child > 0) ::waitpid(child, nullptr, 0);
   return EnvironmentError(absl::StrCat(options.command[0], ": cannot be started: ", Reason(error)));
 }
@@ -115,16 +121,70 @@ bool Reap(pid_t child, AttemptEnd* end) {
   return ended;
 }
 
+double LookSeconds(const AttemptOptions& options) {
+  return options.idle_seconds > 0.0 ? std::min(kLookSeconds, options.idle_seconds / 4) : kLookSeconds;
+}
+
 int Translated(int signal, const AttemptOptions& options) {
   return signal == SIGTERM && options.stop_signal != 0 ? options.stop_signal : signal;
 }
 
+// When the command last did something: wrote a line, or made its run grow.
+class Activity {
+ public:
+  Activity(const AttemptOptions& options, const OutputReader* output) : options_(options), output_(output) {
+    if (options_.growth) size_ = options_.growth();
+  }
+
+  bool Idle() {
+    if (options_.idle_seconds <= 0.0) return false;
+    if (options_.growth) {
+      const int64_t size = options_.growth();
+      if (size != size_) last_ = Now();
+      size_ = size;
+    }
+    const double spoke = output_ != nullptr ? output_->LastLine() : 0.0;
+    return Now() - std::max(last_, spoke) >= options_.idle_seconds;
+  }
+
+ private:
+  const AttemptOptions& options_;
+  const OutputReader* output_;
+  int64_t size_ = 0;
+  double last_ = Now();
+};
+
+// Asks an idle command to save and ends it: step by step, each time that it is called while the command runs.
+class IdleEnd {
+ public:
+  explicit IdleEnd(double grace_seconds) : grace_seconds_(grace_seconds) {}
+  void Press(pid_t child) {
+    if (Now() < next_at_) return;
+    if (steps_ == 0) ::kill(child, SIGUSR1);
+    if (steps_ == 1) ::kill(-child, SIGTERM);
+    if (steps_ >= 2) ::kill(-child, SIGKILL);
+    next_at_ = Now() + (steps_ == 0 ? grace_seconds_ : std::min(grace_seconds_, kLastWordsSeconds));
+    ++steps_;
+  }
+
+ private:
+  const double grace_seconds_;
+  double next_at_ = 0.0;
+  int steps_ = 0;
+};
+
 void WaitForChild(pid_t child, const AttemptOptions& options, const SupervisedSignals& signals,
-                  AttemptEnd* end) {
+                  const OutputReader* output, AttemptEnd* end) {
   double to_group_at = kNever;
   int interrupts = 0;
+  Activity activity(options, output);
+  IdleEnd idle(options.grace_seconds);
   while (!Reap(child, end)) {
-    const int signal = signals.Wait(std::clamp(to_group_at - Now(), 0.0, kLookSeconds));
+    if (end->passed_on == 0 && (end->idle || activity.Idle())) {
+      end->idle = true;
+      idle.Press(child);
+    }
+    const int signal = signals.Wait(std::clamp(to_group_at - Now(), 0.0, LookSeconds(options)));
     if (signal != 0 && signal != SIGCHLD) {
       if (end->passed_on == 0) {
         end->passed_on = signal;
@@ -200,11 +260,18 @@ int SupervisedSignals::Wait(double seconds) const {
 }
 
 absl::StatusOr<AttemptEnd> RunAttempt(const AttemptOptions& options, const SupervisedSignals& signals) {
-  const absl::StatusOr<pid_t> child = Start(options, signals);
+  std::optional<OutputReader> output;
+  if (options.output) {
+    output.emplace(options.output);
+    if (const absl::Status opened = output->Open(); !opened.ok()) return opened;
+  }
+  OutputReader* const reader = output.has_value() ? &*output : nullptr;
+  const absl::StatusOr<pid_t> child = Start(options, signals, reader);
   if (!child.ok()) return child.status();
   AttemptEnd end;
-  WaitForChild(*child, options, signals, &end);
+  WaitForChild(*child, options, signals, reader, &end);
   if (end.exit_code != 0) EndLeftovers(options, signals, &end);
+  if (reader != nullptr) reader->Finish();
   Reap(0, &end);  // what has ended since it was last looked for
   return end;
 }

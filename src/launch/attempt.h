@@ -3,10 +3,13 @@
 #pragma once
 
 #include <csignal>
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "launch/output_reader.h"
 
 namespace orthant {
 
@@ -36,6 +39,11 @@ struct AttemptOptions {
   std::vector<std::string> environment;  // NAME=VALUE, on top of this process's own
   int stop_signal = 0;                   // passed on in place of SIGTERM; 0: SIGTERM itself
   double grace_seconds = 30.0;
+  OutputFunction output;  // gets the command's lines; null: it writes where this process does
+  // After so many seconds without a line of output (where `output` gets them) and without a change of
+  // `growth` the command is asked to save (SIGUSR1), and ended; 0: never.
+  double idle_seconds = 0.0;
+  std::function<int64_t()> growth;
 };
 
 struct AttemptEnd {
@@ -44,11 +52,13 @@ struct AttemptEnd {
   int passed_on = 0;           // the first signal that came to the supervisor meanwhile; 0: none
   int left = 0;                // processes that the child left running, and that were ended
   bool still_running = false;  // some of them could not be ended
+  bool idle = false;           // it was ended because it did nothing
 };
 
-// Runs the command to its end. A signal goes to the child; when it has not ended after the grace period, to
-// its whole group; the third SIGINT kills the group. After an end that is not 0, what the child left running
-// gets SIGTERM and 5 s later SIGKILL, or the signal that was passed on and SIGKILL after the grace period.
+// Runs the command to its end. One that is idle gets SIGUSR1, its group SIGTERM after the grace period and
+// SIGKILL 5 s later. A signal goes to the child; when it has not ended after the grace period, to its whole
+// group; the third SIGINT kills the group. After an end that is not 0, what the child left running gets
+// SIGTERM and 5 s later SIGKILL, or the signal that was passed on and SIGKILL after the grace period.
 // Standard input is empty. EnvironmentError when the command cannot be started.
 absl::StatusOr<AttemptEnd> RunAttempt(const AttemptOptions& options, const SupervisedSignals& signals);
 

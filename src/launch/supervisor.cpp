@@ -61,6 +61,7 @@ class Supervision {
 
 // As the shell would see it, but for ranks that died: of these the verdict knows more than the signal tells.
 int FinalCode(const Failure& failure) {
+  if (failure.end.idle) return static_cast<int>(ExitCode::kCommunication);
   const bool died = failure.end.exit_code > 128 && failure.end.passed_on == 0;
   return died && !failure.progress.verdict.empty() ? static_cast<int>(ExitCode::kCommunication)
                                                    : failure.end.exit_code;
@@ -93,7 +94,7 @@ std::string Supervision::ReasonToStop(const Failure& failure) {
     return absl::StrCat(SignalName(failure.end.passed_on), " was passed on to it");
   if (failure.end.still_running)
     return "some of its processes cannot be ended, and would write into the same run";
-  if (!Restartable(failure.end.exit_code)) {
+  if (!failure.end.idle && !Restartable(failure.end.exit_code)) {
     return failure.end.exit_code == static_cast<int>(ExitCode::kSignal)
                ? "it was asked to end"
                : "another start would end the same way";
@@ -101,6 +102,13 @@ std::string Supervision::ReasonToStop(const Failure& failure) {
   if (failure.attempt >= options_.restarts) {
     return options_.restarts == 0 ? "no restarts were asked for"
                                   : absl::StrCat("all of its restarts (", options_.restarts, ") are used");
+  }
+  if (options_.replan) {
+    std::vector<std::string> other = options_.replan(command_);
+    if (!other.empty()) {
+      command_ = std::move(other);
+      return "";
+    }
   }
   if (options_.shrink && WithoutProgress(failure)) {
     std::vector<std::string> smaller = options_.shrink(command_);
@@ -116,6 +124,11 @@ std::string Supervision::Told(const Failure& failure, double seconds) const {
   std::string line = absl::StrCat("attempt ", failure.attempt, " ended after ", FormatDuration(seconds), ": ",
                                   EndInWords(failure.end));
   if (options_.progress) absl::StrAppend(&line, ", at step ", failure.progress.last_step);
+  if (failure.end.idle) {
+    absl::StrAppend(&line, "; it was ended because it did nothing for ",
+                    FormatDuration(options_.idle_seconds),
+                    options_.growth ? ": no output, no new step" : ": no output");
+  }
   if (failure.end.left > 0) {
     absl::StrAppend(&line, "; what it left running was ended (processes: ", failure.end.left, ")");
   }
@@ -140,12 +153,13 @@ absl::StatusOr<int> Supervision::Run() {
   at_start_ = Progress();
   double backoff = options_.backoff_seconds;
   for (int attempt = 0;; ++attempt) {
-    AttemptOptions start{command_, options_.environment, options_.stop_signal, options_.grace_seconds};
+    AttemptOptions start{command_,        options_.environment,  options_.stop_signal, options_.grace_seconds,
+                         options_.output, options_.idle_seconds, options_.growth};
     start.environment.push_back(absl::StrCat("ORTHANT_ATTEMPT=", attempt));
     const double began = Now();
     const absl::StatusOr<AttemptEnd> end = RunAttempt(start, signals_);
     if (!end.ok()) return end.status();
-    if (end->exit_code == static_cast<int>(ExitCode::kDone)) {
+    if (end->exit_code == static_cast<int>(ExitCode::kDone) && !end->idle) {
       if (attempt > 0) options_.log(absl::StrCat("attempt ", attempt, " is done"));
       return end->exit_code;
     }

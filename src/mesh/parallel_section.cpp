@@ -44,6 +44,11 @@ void Describe(Fields& fields, ParallelConfig& config) {
       .Doc(
           "Layers of each pipeline stage, as [3, 4, 3], summing to model.layers; empty: balanced, the head's "
           "cost counted in.");
+  fields.Choice("placement", &config.placement, {"by_host", "as_launched"})
+      .Doc(
+          "Which process is which rank, under a launcher: by_host keeps tensor groups on one host, then "
+          "sequence groups, however the launcher has spread the processes; as_launched takes them in its "
+          "order.");
 }
 
 }  // namespace orthant

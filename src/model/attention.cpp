@@ -18,7 +18,7 @@ at::Tensor AttentionWithDropout(const at::Tensor& q, const at::Tensor& k, const 
                                 const DropoutKey& key, const StageContext& context, int64_t first_head) {
   const int64_t heads = q.size(1), s = q.size(2);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
-  const at::Tensor future = at::ones({s, s}, at::kBool).triu(1);
+  const at::Tensor future = at::ones({s, s}, q.options().dtype(at::kBool)).triu(1);
   const at::Tensor scores = (at::matmul(q, k.transpose(2, 3)) * scale).masked_fill(future, -INFINITY);
   DropoutWindow window;
   window.logical1 = s;

@@ -67,7 +67,8 @@ void Gpt2Stage::MakeEnds(Gpt2StageSpecs specs) {
     embedding_ = MakeUnits("embedding", std::move(specs.embedding), UnitAt(-1));
     tokens_ = FindIn(across ? table_ : embedding_, "wte.weight");
     positions_ = FindIn(embedding_, "wpe.weight");
-    anchor_ = at::zeros({}, context_.unit.dtype).requires_grad_(true);
+    anchor_ = at::zeros({}, at::TensorOptions(context_.unit.dtype).device(context_.unit.device))
+                  .requires_grad_(true);
   }
   if (share_.head) {
     if (across) table_ = MakeUnits("table", std::move(specs.table), UnitAt(config_.layers));

@@ -2,6 +2,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/nn/kernels.h"
 #include "orthant/nn/widen.h"
 
 namespace orthant {
@@ -51,11 +52,13 @@ void SumColumns(const T* x, int64_t rows, int64_t columns, float* sums) {
 
 void AddOrCopy(const at::Tensor& sum, const at::Tensor& summand, bool add) {
   const at::ScalarType to = sum.scalar_type(), from = summand.scalar_type();
+  const bool mixed = (to == at::kFloat && at::isReducedFloatingType(from)) ||
+                     (from == at::kFloat && at::isReducedFloatingType(to));
   const at::Tensor values = summand.contiguous();
   if (!add) {
     sum.copy_(values);
-  } else if (to == from) {
-    sum.add_(values);
+  } else if (to == from || (mixed && !OwnKernels(sum))) {
+    sum.add_(values);  // of two types: in fp32, rounded once
   } else if (to == at::kFloat && from == at::kBFloat16) {
     AddMixed<float, c10::BFloat16>(sum, values);
   } else if (to == at::kFloat && from == at::kHalf) {
@@ -76,6 +79,7 @@ void AddToGrad(Parameter& parameter, const at::Tensor& summand) {
 
 at::Tensor SumOfFirstDim(const at::Tensor& x) {
   if (!at::isReducedFloatingType(x.scalar_type())) return x.sum(0);
+  if (!OwnKernels(x)) return x.sum(0, /*keepdim=*/false, at::kFloat);
   const at::Tensor rows = x.contiguous();
   at::Tensor sums = at::empty(x.sizes().slice(1), x.options().dtype(at::kFloat).requires_grad(false));
   const int64_t count = x.size(0), columns = sums.numel();

@@ -3,9 +3,12 @@
 #include <algorithm>
 
 #include "ATen/ATen.h"
+#include "ATen/OpMathType.h"
 #include "ATen/Parallel.h"
+#include "nn/keep_mask.h"
 #include "orthant/core/philox.h"
 #include "orthant/memory/account.h"
+#include "orthant/nn/kernels.h"
 #include "orthant/nn/widen.h"
 #include "torch/csrc/autograd/custom_function.h"
 
@@ -70,17 +73,40 @@ void DrawAndApply(const scalar_t* x, const Draw& draw, scalar_t* y, uint8_t* kee
                    });
 }
 
+// The mask alone, where x is not dropped by this project's kernels.
+void FillKeep(const at::Tensor& keep, const Draw& draw) {
+  const DropoutWindow& w = draw.window;
+  const KeepMask mask{
+      draw.key.value, BernoulliThreshold(draw.p), w.logical1, w.begin0, w.count0, w.begin1, w.count1,
+      w.count2};
+  auto* to = keep.data_ptr<uint8_t>();
+  if (!keep.device().is_cpu()) return FillKeepOnGpu(to, mask, draw.rows.data(), draw.rows.size());
+  for (const int64_t row : draw.rows) {
+    for (int64_t i = 0; i < mask.sample(); ++i) *to++ = Keeps(mask, row, i);
+  }
+}
+
+// As Apply, rounded once.
+at::Tensor AtenApply(const at::Tensor& x, const at::Tensor& keep, double p) {
+  const at::ScalarType wide = at::toOpMathType(x.scalar_type());
+  return x.to(wide).mul(keep.view(x.sizes()).to(wide)).mul_(1.0 / (1.0 - p)).to(x.scalar_type());
+}
+
 struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const Draw& draw) {
     const OperationScope operation("dropout");
     const at::Tensor x = input.contiguous();
-    at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
     const at::Tensor keep = at::empty(x.sizes(), x.options().dtype(at::kByte).requires_grad(false));
+    ctx->save_for_backward({keep});
+    ctx->saved_data["p"] = draw.p;
+    if (!OwnKernels(x)) {
+      FillKeep(keep, draw);
+      return AtenApply(x, keep, draw.p);
+    }
+    at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
     AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, x.scalar_type(), "dropout", [&] {
       DrawAndApply(x.const_data_ptr<scalar_t>(), draw, y.data_ptr<scalar_t>(), keep.data_ptr<uint8_t>());
     });
-    ctx->save_for_backward({keep});
-    ctx->saved_data["p"] = draw.p;
     return y;
   }
 
@@ -88,6 +114,7 @@ struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
     const OperationScope operation("dropout");
     const at::Tensor keep = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
     const double p = ctx->saved_data["p"].toDouble();
+    if (!OwnKernels(dy)) return {AtenApply(dy, keep, p), at::Tensor()};
     at::Tensor dx = at::empty(dy.sizes(), dy.options());
     AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, dy.scalar_type(), "dropout_backward", [&] {
       const auto* from = dy.const_data_ptr<scalar_t>();

@@ -8,6 +8,8 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/nn/accumulate.h"
+#include "orthant/nn/kernels.h"
 #include "orthant/nn/widen.h"
 
 namespace orthant {
@@ -88,11 +90,37 @@ void Scatter(const at::Tensor& grad, const at::Tensor& dy, const at::Tensor& tok
   });
 }
 
+// Made of LibTorch's kernels. Ids that are held elsewhere stand for rows all over this table, whose values
+// are blanked and to whose gradients zeros are added: one row for all of them would be added to one by one.
+struct AtenRows {
+  AtenRows(const at::Tensor& ids, int64_t first, int64_t rows)
+      : row((ids.view({-1}) - first).remainder(rows)),
+        elsewhere(ids.view({-1}).lt(first).logical_or(ids.view({-1}).ge(first + rows)).unsqueeze(1)) {}
+  at::Tensor row, elsewhere;  // [N] int64, [N, 1] bool
+};
+
+at::Tensor AtenLookup(const at::Tensor& ids, const at::Tensor& table, int64_t first) {
+  const AtenRows at(ids, first, table.size(0));
+  return table.index_select(0, at.row).masked_fill_(at.elsewhere, 0).view({ids.size(0), ids.size(1), -1});
+}
+
+// index_put_ sorts by row when it accumulates on a GPU: the order of sums is fixed.
+void AtenScatter(const at::Tensor& grad, const at::Tensor& dy, const at::Tensor& ids, int64_t first) {
+  const AtenRows at(ids, first, grad.size(0));
+  const at::ScalarType wide = at::toOpMathType(grad.scalar_type());
+  const at::Tensor summands = dy.reshape({-1, dy.size(-1)}).to(wide).masked_fill(at.elsewhere, 0);
+  const at::Tensor sum =
+      grad.scalar_type() == wide ? grad : at::zeros(grad.sizes(), grad.options().dtype(wide));
+  sum.index_put_({at.row}, summands, /*accumulate=*/true);
+  if (!sum.is_same(grad)) AddOrCopy(grad, sum, true);
+}
+
 }  // namespace
 
 at::Tensor EmbeddingLookup(const at::Tensor& tokens, const at::Tensor& table, int64_t first) {
   const int64_t width = table.size(1);
   const at::Tensor ids = tokens.contiguous();
+  if (!OwnKernels(table)) return AtenLookup(ids, table, first);
   at::Tensor out = at::empty({ids.size(0), ids.size(1), width}, table.options());
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, table.scalar_type(), "embedding_lookup", [&] {
     Lookup(out.data_ptr<scalar_t>(), ids.data_ptr<int64_t>(), ids.numel(), table.data_ptr<scalar_t>(),
@@ -106,13 +134,17 @@ void EmbeddingBackward(const at::Tensor& dy, const at::Tensor& tokens, Parameter
   const at::Tensor grad = table.grad();
   if (!add) grad.zero_();
   const at::Tensor ids = tokens.contiguous(), rows = dy.contiguous();
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, rows.scalar_type(), "embedding_backward", [&] {
-    if (grad.scalar_type() == rows.scalar_type()) {
-      Scatter<scalar_t, scalar_t>(grad, rows, ids, first);
-    } else {
-      Scatter<float, scalar_t>(grad, rows, ids, first);
-    }
-  });
+  if (OwnKernels(grad)) {
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, rows.scalar_type(), "embedding_backward", [&] {
+      if (grad.scalar_type() == rows.scalar_type()) {
+        Scatter<scalar_t, scalar_t>(grad, rows, ids, first);
+      } else {
+        Scatter<float, scalar_t>(grad, rows, ids, first);
+      }
+    });
+  } else {
+    AtenScatter(grad, rows, ids, first);
+  }
   table.ContributionDone();
 }
 

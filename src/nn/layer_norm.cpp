@@ -1,11 +1,14 @@
 #include "orthant/nn/layer_norm.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 #include "orthant/memory/account.h"
 #include "orthant/nn/accumulate.h"
+#include "orthant/nn/kernels.h"
 #include "orthant/nn/pointer.h"
 #include "orthant/nn/widen.h"
 #include "torch/csrc/autograd/custom_function.h"
@@ -16,12 +19,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// 16-bit weights as fp32: LibTorch then keeps the rows' statistics, and returns the weights' gradients, in
-// fp32 too.
-at::Tensor WideValue(const Parameter* parameter) {
+// 16-bit weights as fp32: on the processor LibTorch then keeps the rows' statistics in fp32 too. On a GPU it
+// always does, and wants the weights in x's type.
+at::Tensor ValueFor(const Parameter* parameter, const at::Tensor& x) {
   if (parameter == nullptr) return {};
   const at::Tensor& value = parameter->value();
-  return at::isReducedFloatingType(value.scalar_type()) ? value.to(at::kFloat) : value;
+  return at::isReducedFloatingType(value.scalar_type()) && OwnKernels(x) ? value.to(at::kFloat) : value;
 }
 
 void AddTo(Parameter& parameter, const at::Tensor& grad) {
@@ -58,13 +61,24 @@ void SumParameterGradients(const at::Tensor& dy, const at::Tensor& x, const at::
                    });
 }
 
+// The same of LibTorch's kernels: in fp32 throughout. -> the gradients of weight and bias [H].
+std::pair<at::Tensor, at::Tensor> AtenParameterGradients(const at::Tensor& dy, const at::Tensor& x,
+                                                         const at::Tensor& mean, const at::Tensor& rstd,
+                                                         const at::Tensor& gain) {
+  const at::Tensor weight = gain.to(at::kFloat);
+  auto [dx, dweight, dbias] = at::native_layer_norm_backward(
+      dy.to(at::kFloat), x.to(at::kFloat), x.sizes().slice(x.dim() - 1), mean.to(at::kFloat),
+      rstd.to(at::kFloat), weight, /*bias=*/weight, {false, true, true});
+  return {dweight, dbias};
+}
+
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, Parameter* weight, Parameter* bias,
                             double eps) {
     const OperationScope operation("layer_norm");
     // One after the other: under ZeRO 3 each may be a gather, and all ranks read in the same order.
-    const at::Tensor gain = WideValue(weight);
-    const at::Tensor shift = WideValue(bias);
+    const at::Tensor gain = ValueFor(weight, x);
+    const at::Tensor shift = ValueFor(bias, x);
     auto [y, mean, rstd] = at::native_layer_norm(x, x.sizes().slice(x.dim() - 1), gain, shift, eps);
     ctx->save_for_backward({x, mean, rstd});
     SavePointer(*ctx, "weight", weight);
@@ -80,12 +94,14 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
     const at::Tensor& x = saved[0];
     const at::Tensor dy = grads[0].contiguous();
     const bool narrow = at::isReducedFloatingType(x.scalar_type());
-    const at::Tensor gain = WideValue(weight);
-    const at::Tensor shift = WideValue(bias);
+    const at::Tensor gain = ValueFor(weight, x);
+    const at::Tensor shift = ValueFor(bias, x);
     auto [dx, dweight, dbias] =
         at::native_layer_norm_backward(dy, x, x.sizes().slice(x.dim() - 1), saved[1], saved[2], gain, shift,
                                        {true, !narrow, !narrow && bias != nullptr});
-    if (narrow) {
+    if (narrow && !OwnKernels(x)) {
+      std::tie(dweight, dbias) = AtenParameterGradients(dy, x, saved[1], saved[2], gain);
+    } else if (narrow) {
       const at::Tensor sums = at::empty({2, x.size(-1)}, x.options().dtype(at::kFloat).requires_grad(false));
       AT_DISPATCH_REDUCED_FLOATING_TYPES(x.scalar_type(), "layer_norm", [&] {
         SumParameterGradients<scalar_t>(dy, x.contiguous(), saved[1], saved[2], sums);

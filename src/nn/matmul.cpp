@@ -6,6 +6,7 @@
 #include "ATen/ATen.h"
 #include "ATen/core/dispatch/Dispatcher.h"
 #include "orthant/nn/accumulate.h"
+#include "orthant/nn/kernels.h"
 
 namespace orthant {
 namespace {
@@ -54,7 +55,7 @@ enum class Route {
 Route RouteOf(const at::Tensor& a) {
   static const bool one_dnn = at::globalContext().hasMKLDNN() && at::globalContext().userEnabledMkldnn();
   static const bool one_dnn_float = one_dnn && HasAvx512(), one_dnn_bf16 = one_dnn && HasBFloat16Products();
-  if (!a.device().is_cpu()) return Route::kAten;
+  if (!OwnKernels(a)) return Route::kAten;
   switch (a.scalar_type()) {
     case at::kFloat:
       return one_dnn_float && a.numel() > 0 ? Route::kOneDnn : Route::kAten;

@@ -103,8 +103,9 @@ void DrawNormal(const ParameterSpec& spec, PhiloxKey key, scalar_t* values) {
 void Initialize(const ParameterSpec& spec, uint64_t seed, const at::Tensor& value) {
   TORCH_CHECK(value.is_contiguous() && value.sizes() == at::IntArrayRef(spec.LocalShape()), "shape of ",
               spec.name);
-  if (at::isReducedFloatingType(value.scalar_type())) {
-    const at::Tensor drawn = at::empty(value.sizes(), at::kFloat);
+  const bool narrow = at::isReducedFloatingType(value.scalar_type());
+  if (narrow || !value.device().is_cpu()) {  // drawn on the processor, whatever the device
+    const at::Tensor drawn = at::empty(value.sizes(), narrow ? at::kFloat : value.scalar_type());
     Initialize(spec, seed, drawn);
     value.copy_(drawn);
     return;

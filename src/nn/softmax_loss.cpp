@@ -6,6 +6,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/nn/kernels.h"
 
 namespace orthant {
 namespace {
@@ -71,9 +72,54 @@ scalar_t ExpAndSum(scalar_t* row, int64_t count, scalar_t maximum) {
   return sum;
 }
 
+// The same of LibTorch's kernels.
+namespace aten {
+
+// The real classes of a block; the target's column, [N, 1], some real one where it is not here; whether it
+// is, [N].
+struct Block {
+  Block(const at::Tensor& logits, const at::Tensor& targets, const VocabShard& shard)
+      : valid(logits.narrow(1, 0, shard.valid)),
+        here((targets - shard.first).ge(0).logical_and((targets - shard.first).lt(shard.valid))),
+        column((targets - shard.first).clamp(0, std::max<int64_t>(shard.valid - 1, 0)).unsqueeze(1)) {}
+  at::Tensor valid, here, column;
+};
+
+at::Tensor RowMaxima(const at::Tensor& logits, const VocabShard& shard) {
+  if (shard.valid > 0) return logits.narrow(1, 0, shard.valid).amax(1);
+  const double lowest = logits.scalar_type() == at::kDouble ? std::numeric_limits<double>::lowest()
+                                                            : std::numeric_limits<float>::lowest();
+  return at::full({logits.size(0)}, lowest, logits.options());
+}
+
+at::Tensor ExponentiateRows(const at::Tensor& logits, const at::Tensor& maxima, const at::Tensor& targets,
+                            const VocabShard& shard) {
+  at::Tensor sums = at::zeros({2, logits.size(0)}, logits.options());
+  if (shard.valid == 0) return sums;
+  const Block block(logits, targets, shard);
+  sums[1].copy_(
+      (block.valid.gather(1, block.column).squeeze(1) - maxima).masked_fill_(block.here.logical_not(), 0));
+  block.valid.sub_(maxima.unsqueeze(1)).exp_();
+  sums[0].copy_(block.valid.sum(1));
+  return sums;
+}
+
+void GradientRows(const at::Tensor& exponentials, const at::Tensor& sums, const at::Tensor& targets,
+                  const VocabShard& shard, double scale) {
+  exponentials.narrow(1, shard.valid, exponentials.size(1) - shard.valid).zero_();
+  if (shard.valid == 0) return;
+  const Block block(exponentials, targets, shard);
+  block.valid.mul_(sums.reciprocal().mul_(scale).unsqueeze(1));
+  // One column a row: no two sums meet.
+  block.valid.scatter_add_(1, block.column,
+                           block.here.to(exponentials.scalar_type()).mul_(-scale).unsqueeze(1));
+}
+
+}  // namespace aten
 }  // namespace
 
 at::Tensor RowMaxima(const at::Tensor& logits, const VocabShard& shard) {
+  if (!OwnKernels(logits)) return aten::RowMaxima(logits, shard);
   at::Tensor maxima = at::empty({logits.size(0)}, logits.options());
   AT_DISPATCH_FLOATING_TYPES(logits.scalar_type(), "row_maxima", [&] {
     const auto* rows = logits.data_ptr<scalar_t>();
@@ -85,6 +131,7 @@ at::Tensor RowMaxima(const at::Tensor& logits, const VocabShard& shard) {
 
 at::Tensor ExponentiateRows(const at::Tensor& logits, const at::Tensor& maxima, const at::Tensor& targets,
                             const VocabShard& shard) {
+  if (!OwnKernels(logits)) return aten::ExponentiateRows(logits, maxima, targets, shard);
   const int64_t count = logits.size(0), columns = logits.size(1);
   at::Tensor sums = at::empty({2, count}, logits.options());
   AT_DISPATCH_FLOATING_TYPES(logits.scalar_type(), "exponentiate_rows", [&] {
@@ -105,6 +152,7 @@ at::Tensor ExponentiateRows(const at::Tensor& logits, const at::Tensor& maxima, 
 
 void GradientRows(const at::Tensor& exponentials, const at::Tensor& sums, const at::Tensor& targets,
                   const VocabShard& shard, double scale) {
+  if (!OwnKernels(exponentials)) return aten::GradientRows(exponentials, sums, targets, shard, scale);
   const int64_t columns = exponentials.size(1);
   AT_DISPATCH_FLOATING_TYPES(exponentials.scalar_type(), "gradient_rows", [&] {
     auto* rows = exponentials.data_ptr<scalar_t>();

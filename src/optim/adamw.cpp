@@ -20,7 +20,7 @@ int AdamW::AddState(ShardedUnit& unit) {
   const at::Tensor master = unit.TakeMaster();
   const int64_t share = unit.share();
   const at::ScalarType dtype = master.defined() ? at::kFloat : unit.gradients().scalar_type();
-  at::Tensor state = at::zeros({share * (master.defined() ? 3 : 2)}, dtype);
+  at::Tensor state = at::zeros({share * (master.defined() ? 3 : 2)}, unit.gradients().options().dtype(dtype));
   if (master.defined()) state.narrow(0, 2 * share, share).copy_(master);
   state_bytes_ += static_cast<int64_t>(state.nbytes());
   return store_->Add(state);

@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/nn/kernels.h"
 #include "orthant/nn/widen.h"
 
 namespace orthant {
@@ -108,10 +109,23 @@ class Range {
   Numbers<scalar_t> numbers_;
 };
 
+// LibTorch's fused update, which wants all of one type and applies no scale of ours.
+void AtenUpdate(const at::Tensor& master, const at::Tensor& gradient, const at::Tensor& first_moment,
+                const at::Tensor& second_moment, const at::Tensor& value, const AdamWStep& s) {
+  const at::ScalarType type = master.scalar_type();
+  at::Tensor g = gradient.to(type);  // itself when it is of that type
+  if (s.gradient_scale != 1.0) g = g.mul(s.gradient_scale);
+  const at::Tensor step = at::full({}, static_cast<double>(s.step), master.options().dtype(at::kFloat));
+  at::_fused_adamw_({master}, {g}, {first_moment}, {second_moment}, {}, {step}, s.lr, s.beta1, s.beta2,
+                    s.weight_decay, s.eps, /*amsgrad=*/false, /*maximize=*/false);
+  if (value.defined()) value.copy_(master);
+}
+
 }  // namespace
 
 void AdamWUpdate(const at::Tensor& master, const at::Tensor& gradient, const at::Tensor& first_moment,
                  const at::Tensor& second_moment, const at::Tensor& value, const AdamWStep& step) {
+  if (!OwnKernels(master)) return AtenUpdate(master, gradient, first_moment, second_moment, value, step);
   AT_DISPATCH_FLOATING_TYPES(master.scalar_type(), "adamw", [&] {
     const Range<scalar_t> range(master, gradient, first_moment, second_moment, value, step);
     at::parallel_for(0, master.numel(), /*grain_size=*/32768,

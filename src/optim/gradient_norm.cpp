@@ -5,6 +5,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "orthant/nn/kernels.h"
 #include "orthant/nn/widen.h"
 
 namespace orthant {
@@ -56,16 +57,33 @@ double SumOfSquares(const at::Tensor& values) {
   return total;
 }
 
+namespace {
+
+// Of LibTorch's kernels: a number on the tensor's device, so that many are waited for at once.
+at::Tensor AtenSumOfSquares(const at::Tensor& values) {
+  return at::linalg_vector_norm(values, 2, std::nullopt, /*keepdim=*/false, at::kDouble).square();
+}
+
+}  // namespace
+
 double SquaredNormPart(const std::vector<ShardedUnit*>& units) {
   double sum = 0.0;
+  at::Tensor on_device;
   for (const ShardedUnit* unit : units) {
     if (!unit->first_replica()) continue;
     const at::Tensor gradients = unit->gradients();
     for (const Segment& s : unit->segments()) {
-      if (s.counts_in_norm) sum += SumOfSquares(gradients.narrow(0, s.begin, s.end - s.begin));
+      if (!s.counts_in_norm) continue;
+      const at::Tensor counted = gradients.narrow(0, s.begin, s.end - s.begin);
+      if (OwnKernels(counted)) {
+        sum += SumOfSquares(counted);
+      } else {
+        on_device =
+            on_device.defined() ? on_device.add_(AtenSumOfSquares(counted)) : AtenSumOfSquares(counted);
+      }
     }
   }
-  return sum;
+  return on_device.defined() ? sum + on_device.item<double>() : sum;
 }
 
 double ClipScale(double norm, double limit) {

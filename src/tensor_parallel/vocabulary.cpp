@@ -70,17 +70,18 @@ class LossPass {
         block_rows_(std::max<int64_t>(
             1, arguments.block_bytes / (value_.size(0) * static_cast<int64_t>(c10::elementSize(wide_))))) {}
 
-  // Sum of scale * loss. With `dx` defined ([N, H]), also fills it and adds to the weight's gradient.
-  double Run(const at::Tensor& dx) {
-    double total = 0.0;
+  // Sum of scale * loss, a scalar in fp64 where x is, so that nobody waits for it here. With `dx` defined
+  // ([N, H]), also fills it and adds to the weight's gradient.
+  at::Tensor Run(const at::Tensor& dx) {
+    at::Tensor total = at::zeros({}, rows_.options().dtype(at::kDouble).requires_grad(false));
     for (int64_t begin = 0; begin < rows_.size(0); begin += block_rows_) {
       total += Block(begin, std::min(block_rows_, rows_.size(0) - begin), dx);
     }
-    return total * arguments_.scale;
+    return total.mul_(arguments_.scale);
   }
 
  private:
-  double Block(int64_t begin, int64_t count, const at::Tensor& dx) {
+  at::Tensor Block(int64_t begin, int64_t count, const at::Tensor& dx) {
     const at::Tensor x = rows_.narrow(0, begin, count).to(product_),
                      targets = targets_.narrow(0, begin, count);
     const at::Tensor product = LinearForward(x, value_, {});  // [count, V/t]
@@ -95,7 +96,7 @@ class LossPass {
       dx.narrow(0, begin, count).copy_(MatMul(product, value_));
       AddProductToGrad(product.t(), x, weight_);
     }
-    return sums[0].log().sub_(sums[1]).sum(at::kDouble).item<double>();
+    return sums[0].log().sub_(sums[1]).sum(at::kDouble);
   }
 
   at::Tensor rows_, targets_;
@@ -119,15 +120,17 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
     const at::Tensor dx = needs_grad
                               ? at::empty({whole.numel() / whole.size(-1), whole.size(-1)}, whole.options())
                               : at::Tensor();
-    const double loss = LossPass(whole, targets, *weight, arguments, *context).Run(dx);
+    const at::Tensor loss = LossPass(whole, targets, *weight, arguments, *context).Run(dx);
     if (needs_grad) ctx->save_for_backward({dx.view(whole.sizes())});
     SavePointer(*ctx, "weight", weight);
     SavePointer(*ctx, "context", const_cast<TensorContext*>(context));
-    return at::scalar_tensor(loss, at::kDouble);
+    return loss;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    TORCH_CHECK(grads[0].item<double>() == 1.0, "the loss is the root of backward: its gradient is 1");
+    // On a GPU the question would wait for all of forward.
+    TORCH_CHECK(!grads[0].device().is_cpu() || grads[0].item<double>() == 1.0,
+                "the loss is the root of backward: its gradient is 1");
     at::Tensor dx = ctx->get_saved_variables()[0];
     auto* weight = LoadPointer<Parameter>(*ctx, "weight");
     auto* context = LoadPointer<TensorContext>(*ctx, "context");

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "orthant/optim/gradient_norm.h"
 #include "orthant/optim/learning_rate.h"
 #include "orthant/train/broadcast_text.h"
+#include "orthant/train/memory_summary.h"
 
 namespace orthant {
 namespace {
@@ -29,28 +31,34 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// Microbatches of the batch at `index`, counted from 0.
-std::vector<Batch> BatchesOf(Loader& loader, int64_t index) {
+// Microbatches of the batch at `index`, counted from 0, on `device`.
+std::vector<Batch> BatchesOf(Loader& loader, int64_t index, c10::Device device) {
   std::vector<Batch> batches;
-  for (int64_t m = 0; m < loader.microbatches(); ++m) batches.push_back(ValueOrThrow(loader.Get(index, m)));
+  for (int64_t m = 0; m < loader.microbatches(); ++m) {
+    Batch batch = ValueOrThrow(loader.Get(index, m));
+    batch.inputs = batch.inputs.to(device);
+    batch.targets = batch.targets.to(device);
+    batches.push_back(std::move(batch));
+  }
   return batches;
 }
 
-std::unique_ptr<StateStore> OptimizerStore(const RunConfig& config, const Communicator& world) {
+std::unique_ptr<StateStore> OptimizerStore(const RunConfig& config, const Communicator& world,
+                                           c10::Device device) {
   const Tier tier = TierOf(config.zero.offload.optimizer);
   return StateStore::Create({tier, config.OffloadDir(), absl::StrCat("optimizer.rank-", world.rank()),
-                             config.zero.offload.buffers});
+                             config.zero.offload.buffers, device});
 }
 
 }  // namespace
 
 Engine::Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const Dataset& dataset,
-               Communicator& world)
+               Communicator& world, c10::Device device)
     : config_(config),
       dataset_(dataset),
       world_(world),
-      model_(config, mesh, vocab, world),
-      optimizer_(model_.units(), config.optimizer, OptimizerStore(config, world)),
+      model_(config, mesh, vocab, world, device),
+      optimizer_(model_.units(), config.optimizer, OptimizerStore(config, world, device)),
       loss_scale_(config.train.loss_scale, /*active=*/config.train.dtype == "fp16"),
       spikes_(config.anomaly) {
   auto order =
@@ -108,26 +116,34 @@ StepResult Engine::Step(const StepVotes& votes) {
   if (faults_ != nullptr) faults_->EnterStep(result.step);
 
   At(FaultPhase::kData, "data loading");
-  const std::vector<Batch> batches = BatchesOf(*loader_, progress_.next_batch());
+  const std::vector<Batch> batches = BatchesOf(*loader_, progress_.next_batch(), model_.device());
+  result.data_seconds = whole.Seconds();
   ExecutorStats stats;
   world_.flight_recorder()->SetActivity("forward and backward");
   const double loss_part = model_.ForwardBackward(result.step, batches, result.loss_scale, &stats);
   At(FaultPhase::kReduce, "gradient reduction");
+  const Stopwatch reduction;
   model_.ReduceGradients();
+  result.reduce_seconds = reduction.Seconds();
 
   const Stopwatch optimizer;
   Exchange(loss_part, votes, &result);
   if (result.action == AnomalyAction::kNone) Update(result);
 
-  if (const std::shared_ptr<MemoryAccount> memory = BoundMemory()) {
-    result.memory = memory->current();
-    result.memory_peak = memory->peak();
-  }
+  NoteMemory(&result);
   result.forward_seconds = stats.forward_seconds;
   result.backward_seconds = stats.backward_seconds;
+  result.pipeline_seconds = stats.wait_seconds;
   result.optimizer_seconds = optimizer.Seconds();
   result.seconds = whole.Seconds();
   return result;
+}
+
+void Engine::NoteMemory(StepResult* result) const {
+  const std::shared_ptr<MemoryAccount> memory = BoundMemory();
+  if (memory == nullptr) return;
+  result->memory = BytesOn(model_.device(), *memory);
+  result->memory_peak = PeakOn(model_.device(), *memory);
 }
 
 void Engine::Exchange(double loss_part, const StepVotes& votes, StepResult* result) {
@@ -180,8 +196,8 @@ void Engine::SkipStep(const StepResult& result) {
 std::string Engine::FindNonFinite() {
   FiniteProbe probe;
   model_.Probe(&probe);
-  model_.ForwardBackward(progress_.step + 1, BatchesOf(*loader_, progress_.next_batch()), loss_scale_.value(),
-                         nullptr);
+  model_.ForwardBackward(progress_.step + 1, BatchesOf(*loader_, progress_.next_batch(), model_.device()),
+                         loss_scale_.value(), nullptr);
   model_.ReduceGradients();
   model_.Probe(nullptr);
   at::Tensor earliest = at::full({1}, probe.key(), at::kLong);
@@ -204,7 +220,7 @@ double Engine::Evaluate(bool validation, int64_t batches) {
   at::Tensor sum = at::zeros({1}, at::kDouble);
   const PhaseScope phase(StepPhase::kEvaluate);
   At(FaultPhase::kEvaluate, "evaluation");
-  for (int64_t b = 0; b < batches; ++b) sum += model_.EvaluateLoss(BatchesOf(*loader, b));
+  for (int64_t b = 0; b < batches; ++b) sum += model_.EvaluateLoss(BatchesOf(*loader, b, model_.device()));
   world_.AllReduce(sum, ReduceOp::kSum, "evaluation");
   return sum.item<double>() /
          static_cast<double>(batches * config_.train.global_batch * config_.model.context);

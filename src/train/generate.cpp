@@ -10,7 +10,7 @@
 namespace orthant {
 
 int64_t SampleToken(const at::Tensor& logits, const SamplingOptions& options, double u) {
-  const at::Tensor row = logits.to(at::kDouble).contiguous();
+  const at::Tensor row = logits.to(at::kCPU, at::kDouble).contiguous();
   const double* value = row.data_ptr<double>();
   const int64_t classes = row.numel();
   std::vector<int64_t> order(classes);

@@ -70,21 +70,28 @@ std::string Groups::ExplainImbalance() {
   return text.empty() ? "the ranks' histories of operations differ, and no group shows where" : text;
 }
 
+// Everything that is not of another axis carries gradients, parameters or sums of the loss.
+Axis Groups::AxisOf(const Communicator* group) const {
+  if (group == tensor.get()) return Axis::kTensor;
+  if (group == sequence.get()) return Axis::kSequence;
+  if (group == pipeline.get() || group == embedding_pair.get()) return Axis::kPipeline;
+  return Axis::kData;
+}
+
 std::array<int64_t, kAxisCount> Groups::BytesSent() const {
   std::array<int64_t, kAxisCount> bytes{};
-  const auto add = [&](Axis axis, const Communicator* group) {
-    if (group != nullptr) bytes[static_cast<int>(axis)] += group->bytes_sent();
-  };
-  add(Axis::kData, data.get());
-  add(Axis::kData, data_sequence.get());
-  add(Axis::kData, hybrid_shard.get());
-  add(Axis::kData, hybrid_replica.get());
-  add(Axis::kData, world);
-  add(Axis::kTensor, tensor.get());
-  add(Axis::kPipeline, pipeline.get());
-  add(Axis::kPipeline, embedding_pair.get());
-  add(Axis::kSequence, sequence.get());
+  for (const Communicator* group : All()) bytes[static_cast<int>(AxisOf(group))] += group->bytes_sent();
   return bytes;
+}
+
+std::array<CommTime, kAxisCount> Groups::Times() const {
+  std::array<CommTime, kAxisCount> times{};
+  for (const Communicator* group : All()) {
+    CommTime& time = times[static_cast<int>(AxisOf(group))];
+    time.exposed += group->time().exposed;
+    time.hidden += group->time().hidden;
+  }
+  return times;
 }
 
 }  // namespace orthant

@@ -8,10 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "orthant/comm/local.h"
 #include "orthant/comm/mpi.h"
+#include "orthant/comm/nccl.h"
 #include "orthant/core/status.h"
 #include "orthant/memory/account.h"
 #include "orthant/train/broadcast_text.h"
 #include "train/launch_local.h"
+#include "train/rank_device.h"
 
 namespace orthant {
 namespace {
@@ -36,7 +38,9 @@ struct Launcher::Processes {
   explicit Processes(std::unique_ptr<MpiRuntime> started)
       : runtime(std::move(started)), world(runtime->World()) {}
   std::unique_ptr<MpiRuntime> runtime;
-  std::unique_ptr<Communicator> world;  // before the runtime ends
+  std::unique_ptr<Communicator> world;      // before the runtime ends
+  std::unique_ptr<NcclRuntime> nccl;        // where ranks compute on GPUs
+  std::unique_ptr<Communicator> run_world;  // of a run, where it is not `world`; before nccl ends
 };
 
 Launcher::Launcher(std::unique_ptr<Processes> processes) : processes_(std::move(processes)) {}
@@ -60,17 +64,29 @@ bool Launcher::first() const {
   return processes_ == nullptr || processes_->world->rank() == 0;
 }
 
+int Launcher::processes() const {
+  return processes_ == nullptr ? 0 : processes_->world->size();
+}
+
 absl::Status Launcher::Agree(const absl::Status& status) {
   return processes_ == nullptr ? status : AgreeOver(*processes_->world, status);
 }
 
 absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_per_rank,
-                           const RankBody& body, const RunPlace& place) {
+                           const RankBody& body, const RunPlace& place, const OrderRanks& order) {
   { const BindMemory install(nullptr); }  // the accounting allocator, before there are threads
+  if (config.backend == "nccl" && RealNcclTable() == nullptr) {
+    return Agree(
+        EnvironmentError("comm.backend = nccl needs a build with CUDA and NCCL (cmake --preset cuda, then "
+                         "build/cuda/orthant); "
+                         "in this build use comm.backend = auto"));
+  }
   if (processes_ == nullptr) {
-    if (config.backend != "mpi") return RunThreads(config, ranks, threads_per_rank, body, place);
+    if (config.backend == "auto" || config.backend == "local") {
+      return RunThreads(config, ranks, threads_per_rank, body, place);
+    }
     return EnvironmentError(
-        absl::StrCat("comm.backend = mpi needs an MPI launcher: mpirun -n ", ranks,
+        absl::StrCat("comm.backend = ", config.backend, " needs an MPI launcher: mpirun -n ", ranks,
                      " orthant ...; without one, comm.backend = auto runs the ranks as threads"));
   }
   const int processes = processes_->world->size();
@@ -85,12 +101,27 @@ absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_
                      " ranks (parallel.data x tensor x pipeline x sequence), but the launcher started ",
                      processes, " processes; start ", ranks, ", or change a degree")));
   }
+  if (order) Reorder(order);
   return RunProcess(config, ranks, threads_per_rank, body, place);
+}
+
+// The process that speaks to the user stays rank 0: it holds the run's folder.
+void Launcher::Reorder(const OrderRanks& order) {
+  const std::vector<int> process_of_rank = order(processes_->runtime->hosts());
+  if (std::is_sorted(process_of_rank.begin(), process_of_rank.end())) return;
+  processes_->world.reset();
+  processes_->runtime->Reorder(process_of_rank);
+  processes_->world = processes_->runtime->World();
 }
 
 absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int threads_per_rank,
                                   const RankBody& body, const RunPlace& place) {
+  const absl::StatusOr<RankDevice> taken =
+      TakeDevice(device_, {.rank = 0, .ranks = static_cast<int>(ranks), .threads = true}, nullptr);
+  if (!taken.ok()) return taken.status();
   RankEnvironment environment;
+  environment.device = taken->device;
+  environment.device_name = taken->name;
   environment.ranks_on_host = environment.ranks_in_process = static_cast<int>(ranks);
   environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
   environment.backend = "local";
@@ -104,6 +135,7 @@ absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int t
   try {
     RunLocal(static_cast<int>(ranks), options, [&](Communicator& world) {
       try {
+        UseDevice(environment.device);
         const absl::Status status = body(world, environment);
         if (!status.ok()) throw StatusError(status);
         world.flight_recorder()->SetActivity("ended");
@@ -118,27 +150,50 @@ absl::Status Launcher::RunThreads(const CommConfig& config, int64_t ranks, int t
   return absl::OkStatus();
 }
 
+// Tensors on GPUs travel over NCCL; comm.backend names MPI alone where they are to stay in main memory.
+absl::Status Launcher::MakeWorld(const CommConfig& config, bool gpu) {
+  if (config.check) processes_->runtime->SetCheck(true);
+  if (!gpu) {
+    // The world that has been there from the start does not compare what its members call.
+    if (config.check) processes_->run_world = processes_->runtime->World();
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::unique_ptr<NcclRuntime>> nccl = NcclRuntime::Create(
+      *processes_->runtime, *RealNcclTable(), *RealDeviceTable(), {.check = config.check});
+  if (!nccl.ok()) return nccl.status();
+  processes_->nccl = *std::move(nccl);
+  processes_->run_world = processes_->nccl->World();
+  return absl::OkStatus();
+}
+
 absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank,
                                   const RankBody& body, const RunPlace& place) {
   RankEnvironment environment;
   environment.ranks_on_host = processes_->runtime->ranks_on_host();
+  environment.hosts = processes_->runtime->hosts();
   environment.threads = ThreadsFor(threads_per_rank, environment.ranks_on_host);
-  environment.backend = "mpi";
   at::set_num_threads(environment.threads);
+  const std::string wanted = config.backend == "nccl" && device_ == "auto"  ? "cuda"
+                             : config.backend == "mpi" && device_ == "auto" ? "cpu"
+                                                                            : device_;
+  const absl::StatusOr<RankDevice> taken = TakeDevice(
+      wanted, {processes_->runtime->rank_on_host(), environment.ranks_on_host}, processes_->world.get());
+  if (absl::Status agreed = Agree(taken.status()); !agreed.ok()) return agreed;
+  environment.device = taken->device;
+  environment.device_name = taken->name;
+  const bool gpu = !environment.device.is_cpu();
+  environment.backend = gpu ? "nccl" : "mpi";
   if (!place.flight_folder.empty()) {
     if (first()) ClearFlightFolder(place.flight_folder);
     processes_->world->Barrier("flight.cleared");
   }
   processes_->runtime->SetPlace(place.flight_folder, place.describe);
-  // The world that has been there from the start does not compare what its members call.
-  std::unique_ptr<Communicator> checked;
-  if (config.check) {
-    processes_->runtime->SetCheck(true);
-    checked = processes_->runtime->World();
-  }
   absl::Status status;
   try {
-    status = body(config.check ? *checked : *processes_->world, environment);
+    status = MakeWorld(config, gpu);
+    if (status.ok()) {
+      status = body(processes_->run_world ? *processes_->run_world : *processes_->world, environment);
+    }
   } catch (...) {
     status = StatusOf(std::current_exception());
   }

@@ -52,12 +52,13 @@ int64_t LastStep(const TrainConfig& config) {
 
 }  // namespace
 
-TrainLoop::TrainLoop(const PreparedRun& run, Communicator& world, Reporter* reporter, FaultInjector* faults)
+TrainLoop::TrainLoop(const PreparedRun& run, Communicator& world, c10::Device device, Reporter* reporter,
+                     FaultInjector* faults)
     : run_(run),
       world_(world),
       reporter_(reporter),
       faults_(faults),
-      engine_(run.config, run.mesh, run.vocab, run.dataset, world),
+      engine_(run.config, run.mesh, run.vocab, run.dataset, world, device),
       saver_(OptionsOf(run.config, faults), world),
       last_step_(LastStep(run.config.train)) {
   engine_.Rehearse(faults);

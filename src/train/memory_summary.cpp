@@ -6,14 +6,32 @@
 #include "absl/strings/str_cat.h"
 #include "orthant/core/terminal.h"
 #include "orthant/core/text.h"
+#include "orthant/device/device.h"
 
 namespace orthant {
 
-std::vector<MemoryPeak> GatherPeaks(Communicator& world) {
+TagBytes BytesOn(c10::Device device, const MemoryAccount& account) {
+  const TagBytes counted = account.current();
+  if (device.is_cpu()) return counted;
+  TagBytes bytes{};
+  for (const int64_t of_tag : counted) bytes[static_cast<size_t>(MemoryTag::kHost)] += of_tag;
+  return bytes;
+}
+
+MemoryPeak PeakOn(c10::Device device, const MemoryAccount& account) {
+  const MemoryPeak counted = account.peak();
+  if (device.is_cpu()) return counted;
+  MemoryPeak peak;
+  peak.device_bytes = MemoryOf(device).peak_allocated;
+  peak.host_bytes = counted.device_bytes + counted.host_bytes;
+  return peak;
+}
+
+std::vector<MemoryPeak> GatherPeaks(Communicator& world, c10::Device device) {
   constexpr int kNumbers = kMemoryTags + 2;
   at::Tensor mine = at::zeros({kNumbers}, at::kLong), all = at::zeros({world.size(), kNumbers}, at::kLong);
   if (const std::shared_ptr<MemoryAccount> account = BoundMemory()) {
-    const MemoryPeak peak = account->peak();
+    const MemoryPeak peak = PeakOn(device, *account);
     int64_t* numbers = mine.data_ptr<int64_t>();
     std::copy(peak.tags.begin(), peak.tags.end(), numbers);
     numbers[kMemoryTags] = peak.device_bytes;
@@ -43,8 +61,13 @@ std::string PeakTable(const std::vector<MemoryPeak>& peaks, const Mesh& mesh, bo
     const MemoryPeak& peak = peaks[worst];
     std::vector<std::string> row = {absl::StrCat(stage), absl::StrCat(worst),
                                     FormatBinaryBytes(static_cast<double>(peak.device_bytes))};
+    const bool by_tag = DeviceBytes(peak.tags) > 0;
     for (int t = 0; t < kMemoryTags; ++t) {
       const bool host = static_cast<MemoryTag>(t) == MemoryTag::kHost;
+      if (!host && !by_tag) {
+        row.emplace_back("-");
+        continue;
+      }
       row.push_back(FormatBinaryBytes(static_cast<double>(host ? peak.host_bytes : peak.tags[t])));
     }
     table.AddRow(row);

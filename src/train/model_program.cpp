@@ -13,7 +13,7 @@ ModelProgram::ModelProgram(StageModel& model, const StageShare& share, const Mod
     : model_(model),
       share_(share),
       activation_shape_{0, context.TokensHeld(config.context), config.hidden},
-      dtype_(context.unit.dtype),
+      options_(at::TensorOptions(context.unit.dtype).device(context.unit.device)),
       position_(position),
       queue_(queue) {}
 
@@ -36,7 +36,7 @@ void ModelProgram::Enter(int microbatch, UnitQueue::Direction direction) {
 at::Tensor ModelProgram::NewActivation(int chunk, int microbatch) {
   const MemoryScope scope(MemoryTag::kActivations);
   const OperationScope operation("pipeline.receive", -1, microbatch);
-  return at::empty(activation_shape_, dtype_);
+  return at::empty(activation_shape_, options_);
 }
 
 at::Tensor ModelProgram::Forward(int chunk, int microbatch, const at::Tensor& input) {

@@ -46,8 +46,10 @@ RecomputePlan RecomputePlanOf(const MemoryConfig& config) {
   return {kind, config.recompute_every};
 }
 
-ParallelModel::ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world)
+ParallelModel::ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world,
+                             c10::Device device)
     : config_(config),
+      device_(device),
       groups_(MakeGroups(mesh, config.zero.shard_ranks, world)),
       share_(ShareOf(config, vocab, groups_.pipeline->rank())),
       parameter_store_(MakeStore()),
@@ -68,7 +70,7 @@ std::unique_ptr<StateStore> ParallelModel::MakeStore() const {
   if (config_.parallel.zero < 3 || tier == Tier::kDevice) return nullptr;
   return StateStore::Create({tier, config_.OffloadDir(),
                              absl::StrCat("parameters.rank-", groups_.world->rank()),
-                             config_.zero.offload.buffers});
+                             config_.zero.offload.buffers, device_});
 }
 
 StageContext ParallelModel::MakeContext(int64_t vocab) {
@@ -77,6 +79,7 @@ StageContext ParallelModel::MakeContext(int64_t vocab) {
   context.tensor = {groups_.tensor.get(), config_.parallel.tensor_sequence, &position_};
   context.sequence = groups_.sequence.get();
   UnitOptions& unit = context.unit;
+  unit.device = device_;
   unit.dtype = precision.values;
   unit.gradient_dtype = precision.gradients;
   unit.reduce_dtype = precision.reduction;
@@ -99,24 +102,26 @@ StageContext ParallelModel::MakeContext(int64_t vocab) {
 }
 
 // Tensor ranks hold the same loss: one of them counts.
-double ParallelModel::LossPart(const at::Tensor& loss) const {
-  return groups_.tensor->rank() == 0 ? loss.item<double>() : 0.0;
+void ParallelModel::CountLoss(const at::Tensor& loss, at::Tensor* sum) const {
+  if (groups_.tensor->rank() != 0) return;
+  const at::Tensor part = loss.detach();
+  *sum = sum->defined() ? sum->add(part) : part;
 }
 
 double ParallelModel::ForwardBackward(int64_t step, const std::vector<Batch>& batches, double gradient_scale,
                                       ExecutorStats* stats) {
   const double scale =
       1.0 / (static_cast<double>(config_.train.global_batch) * static_cast<double>(config_.model.context));
-  double loss_part = 0.0;
+  at::Tensor sum;  // a device is asked for it once, at the end
   for (ShardedUnit* unit : units_) unit->BeginStep(static_cast<int>(batches.size()));
   program_->Begin(step, /*training=*/true, &batches, [&](int microbatch, const at::Tensor& hidden) {
     at::Tensor loss = model_->Loss(hidden, batches[microbatch].targets, scale, gradient_scale);
-    loss_part += LossPart(loss);
+    CountLoss(loss, &sum);
     return loss;
   });
   RunSchedule(schedule_, groups_.pipeline->rank(), *groups_.pipeline, *program_, stats);
   EndPass();
-  return loss_part;
+  return sum.defined() ? sum.item<double>() : 0.0;
 }
 
 // What was gathered, ahead of a use that did not come too, is given back.
@@ -140,21 +145,21 @@ void ParallelModel::GatherParameters() {
 }
 
 double ParallelModel::EvaluateLoss(const std::vector<Batch>& batches) {
-  double loss_part = 0.0;
+  at::Tensor sum;  // a device is asked for it once, at the end
   program_->Begin(/*step=*/0, /*training=*/false, &batches, [&](int microbatch, const at::Tensor& hidden) {
     at::Tensor loss = model_->Loss(hidden, batches[microbatch].targets, 1.0, 1.0);
-    loss_part += LossPart(loss);
+    CountLoss(loss, &sum);
     return loss;
   });
   RunSchedule(ForwardOnly(config_.parallel.pipeline, static_cast<int>(batches.size())),
               groups_.pipeline->rank(), *groups_.pipeline, *program_, nullptr);
   EndPass();
-  return loss_part;
+  return sum.defined() ? sum.item<double>() : 0.0;
 }
 
 at::Tensor ParallelModel::NextTokenLogits(const at::Tensor& window, int64_t position) {
   std::vector<Batch> batch(1);
-  batch[0].inputs = window.narrow(1, first_token(), tokens_read()).contiguous();
+  batch[0].inputs = window.narrow(1, first_token(), tokens_read()).contiguous().to(device_);
   batch[0].rows = {0};
   at::Tensor logits;
   program_->Begin(/*step=*/0, /*training=*/false, &batch, [&](int, const at::Tensor& hidden) {

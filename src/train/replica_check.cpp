@@ -12,7 +12,7 @@ namespace orthant {
 namespace {
 
 int64_t HashOf(const at::Tensor& tensor) {
-  const at::Tensor whole = tensor.contiguous();
+  const at::Tensor whole = tensor.to(at::kCPU).contiguous();
   return static_cast<int64_t>(
       Xxh64(std::span(static_cast<const std::byte*>(whole.data_ptr()), static_cast<size_t>(whole.nbytes()))));
 }

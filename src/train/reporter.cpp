@@ -31,6 +31,9 @@ void Reporter::Begin(const std::string& mesh_map) {
   Print(absl::StrFormat("mesh       %s: %d ranks, %s backend, %d thread%s a rank", ToString(facts_.degrees),
                         facts_.degrees.world(), facts_.environment.backend, facts_.environment.threads,
                         facts_.environment.threads == 1 ? "" : "s"));
+  if (!facts_.environment.device.is_cpu()) {
+    Print(absl::StrFormat("device     %s, one a rank", facts_.environment.device_name));
+  }
   if (!mesh_map.empty()) Print(mesh_map);
   Print(absl::StrFormat(
       "model      %s: %d layers x %d hidden, %d heads, context %d, vocabulary %d: %s parameters, %s",

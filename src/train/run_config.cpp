@@ -12,6 +12,11 @@ void DescribeRun(Fields& f, RunSection& c) {
 }
 
 void DescribeTrain(Fields& f, TrainConfig& c) {
+  f.Choice("device", &c.device, {"auto", "cpu", "cuda"})
+      .Doc(
+          "What each rank computes on: the processor, or an NVIDIA GPU of its own (a build with CUDA, a "
+          "process "
+          "a rank); auto: GPUs where every rank can have one, else the processor.");
   f.Integer("steps", &c.steps).AtLeast(0).Doc("Optimiser steps; the learning-rate schedule ends there.");
   f.Integer("stop_at", &c.stop_at)
       .AtLeast(0)

@@ -83,6 +83,7 @@ const std::vector<std::string>& MayDiffer() {
                                                 "run.dir",
                                                 "verify",
                                                 "train.stop_at",
+                                                "train.device",
                                                 "train.check_replicas",
                                                 "train.threads_per_rank",
                                                 "train.dtype",

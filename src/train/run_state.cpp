@@ -43,21 +43,21 @@ ShareStretch Written(const ShardedUnit& unit, ShareStretch stretch) {
   return stretch;
 }
 
-// State in files, opened at the first of the uses that were announced and closed after the last.
+// State elsewhere, opened at the first of the uses that were announced and closed after the last.
 class OpenedOnce {
  public:
   OpenedOnce(std::function<at::Tensor()> open, std::function<void()> close)
       : open_(std::move(open)), close_(std::move(close)) {}
   // Of memory that stays when it is closed.
-  const std::byte* Address() const {
-    const auto* address = static_cast<const std::byte*>(open_().data_ptr());
+  at::Tensor Staying() const {
+    at::Tensor tensor = open_();
     close_();
-    return address;
+    return tensor;
   }
   void Announce() { ++uses_; }
   void Copy(int64_t from, int64_t bytes, std::byte* to) {
     if (!tensor_.defined()) tensor_ = open_();
-    std::copy_n(static_cast<const std::byte*>(tensor_.data_ptr()) + from, bytes, to);
+    at::from_blob(to, {bytes}, at::kByte).copy_(tensor_.view(at::kByte).narrow(0, from, bytes));
     if (--uses_ > 0) return;
     tensor_ = at::Tensor();
     close_();
@@ -70,12 +70,12 @@ class OpenedOnce {
   int uses_ = 0;
 };
 
-// One kind of state of a unit: where its share begins, in memory that stays, or what opens it.
+// One kind of state of a unit: memory that stays, or what opens it.
 struct Source {
   StateKind kind;
   at::ScalarType dtype;
-  int64_t offset = 0;               // of the share, in elements of what is opened
-  const std::byte* base = nullptr;  // null: opened for its use
+  int64_t offset = 0;       // of the share, in elements of what is opened
+  at::Tensor staying = {};  // undefined: opened for its use
   std::shared_ptr<OpenedOnce> opened = nullptr;
 };
 
@@ -83,7 +83,7 @@ Source ValuesOf(ShardedUnit& unit) {
   Source source{StateKind::kParameter, unit.dtype()};
   source.opened = std::make_shared<OpenedOnce>([&unit] { return unit.OpenValues(); },
                                                [&unit] { unit.CloseValues(/*changed=*/false); });
-  if (unit.values_stay()) source.base = source.opened->Address();
+  if (unit.values_stay()) source.staying = source.opened->Staying();
   return source;
 }
 
@@ -95,11 +95,11 @@ std::vector<Source> StateOf(AdamW& optimizer, int index, const ShardedUnit& unit
                                    [&optimizer, index] { optimizer.CloseState(index, /*changed=*/false); });
   const bool masters = at::isReducedFloatingType(unit.dtype());
   const at::ScalarType dtype = masters ? at::kFloat : unit.dtype();
-  const std::byte* base = optimizer.store().tier() == Tier::kNvme ? nullptr : opened->Address();
+  const at::Tensor staying = optimizer.store().stays() ? opened->Staying() : at::Tensor();
   constexpr std::array kKinds = {StateKind::kFirstMoment, StateKind::kSecondMoment, StateKind::kMaster};
   for (int64_t k = 0; k < (masters ? 3 : 2); ++k) {
     Source source{kKinds[static_cast<size_t>(k)], dtype, k * unit.share()};
-    if (base != nullptr) source.base = base + source.offset * static_cast<int64_t>(c10::elementSize(dtype));
+    source.staying = staying;
     source.opened = opened;
     sources.push_back(std::move(source));
   }
@@ -116,10 +116,15 @@ StatePiece PieceOf(const ShareStretch& stretch, const Source& source, int unit) 
   piece.portion = PortionOf(spec, stretch.begin, stretch.end);
   piece.unit = unit;
   const auto size = static_cast<int64_t>(c10::elementSize(source.dtype));
-  if (source.base != nullptr) {
-    piece.data = source.base + stretch.offset * size;
+  const int64_t from = source.offset + stretch.offset, count = stretch.end - stretch.begin;
+  if (source.staying.defined()) {
+    const at::Tensor part = source.staying.narrow(0, from, count);
+    if (part.device().is_cpu()) {
+      piece.data = static_cast<const std::byte*>(part.data_ptr());
+    } else {
+      piece.source = part;
+    }
   } else {
-    const int64_t from = source.offset + stretch.offset, count = stretch.end - stretch.begin;
     source.opened->Announce();
     piece.fetch = [opened = source.opened, from, count, size](std::byte* to) {
       opened->Copy(from * size, count * size, to);
@@ -149,14 +154,23 @@ StateKind StoredParameters(const CheckpointManifest& manifest, const std::string
   return manifest.tensors.count({name, StateKind::kMaster}) > 0 ? StateKind::kMaster : StateKind::kParameter;
 }
 
+// What is read into: the tensor itself, or a copy of it in main memory where it lies on a GPU.
+at::Tensor InMainMemory(const at::Tensor& tensor) {
+  return tensor.to(at::kCPU);  // itself when it is there
+}
+
+void PutBack(const at::Tensor& read, const at::Tensor& tensor) {
+  if (!read.is_same(tensor)) tensor.copy_(read);
+}
+
 absl::Status LoadUnit(ShardedUnit& unit, AdamW& optimizer, int index, CheckpointReader& reader, bool all) {
   if (unit.ShareStretches().empty()) return absl::OkStatus();
   const std::string& name = unit.ShareStretches().front().parameter->spec().name;
   const int64_t share = unit.share();
   std::vector<StateTarget> targets;
-  const at::Tensor values = unit.OpenValues();
+  const at::Tensor open_values = unit.OpenValues(), values = InMainMemory(open_values);
   AddTargets(unit, StoredParameters(reader.manifest(), name, values.scalar_type()), values, targets);
-  const at::Tensor state = optimizer.OpenState(index);
+  const at::Tensor open_state = optimizer.OpenState(index), state = InMainMemory(open_state);
   if (state.numel() > 2 * share) {
     const StateKind kind = StoredParameters(reader.manifest(), name, at::kFloat);
     AddTargets(unit, kind, state.narrow(0, 2 * share, share), targets);
@@ -166,6 +180,8 @@ absl::Status LoadUnit(ShardedUnit& unit, AdamW& optimizer, int index, Checkpoint
     AddTargets(unit, StateKind::kSecondMoment, state.narrow(0, share, share), targets);
   }
   absl::Status loaded = reader.Load(targets);
+  PutBack(values, open_values);
+  PutBack(state, open_state);
   optimizer.CloseState(index, /*changed=*/true);
   unit.CloseValues(/*changed=*/true);
   return loaded;

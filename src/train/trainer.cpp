@@ -5,10 +5,13 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "c10/util/Exception.h"
 #include "orthant/checkpoint/step_folders.h"
 #include "orthant/core/signals.h"
 #include "orthant/core/status.h"
+#include "orthant/device/device.h"
 #include "orthant/memory/account.h"
+#include "orthant/mesh/placement.h"
 #include "orthant/train/collective_check.h"
 #include "orthant/train/loop.h"
 #include "orthant/train/memory_advice.h"
@@ -68,38 +71,63 @@ class FilterScope {
   Communicator& world_;
 };
 
+std::string MapOf(const Mesh& mesh, const RankEnvironment& environment) {
+  if (mesh.world() == 1) return "";
+  return environment.hosts.empty() ? mesh.Map(environment.ranks_on_host) : HostMap(mesh, environment.hosts);
+}
+
 // What one rank does in a run.
 absl::Status TrainRank(const PreparedRun& run, bool json, Communicator& world,
                        const RankEnvironment& environment) {
   const RunConfig& config = run.config;
   world.flight_recorder()->set_timeout(std::max(config.comm.timeout, config.comm.start_timeout));
-  const PeakRate peak = PeakOfRank(config.log.peak_tflops, environment, world);  // no part of the account
-  const BindMemory memory(MemoryAccount::Create(config.memory.limit));
+  const at::ScalarType dtype = PrecisionOf(config.train).values;
+  const PeakRate peak =
+      PeakOfRank(config.log.peak_tflops, environment, world, dtype);  // no part of the account
+  const bool gpu = !environment.device.is_cpu();
+  ResetPeakOf(environment.device);
+  LimitMemory(environment.device, config.memory.limit);
+  const BindMemory memory(MemoryAccount::Create(gpu ? 0 : config.memory.limit));
   std::unique_ptr<Reporter> reporter;
   if (world.rank() == 0) {
+    std::vector<std::string> notes = RunNotes(config, run.vocab);
+    if (!environment.hosts.empty()) {
+      for (std::string& note :
+           PlacementNotes(run.mesh, environment.hosts, config.parallel.placement == "by_host")) {
+        notes.push_back("warning: " + std::move(note));
+      }
+    }
     reporter = std::make_unique<Reporter>(
         RunFacts{config, run.mesh.degrees(), run.vocab, environment, peak.flops, peak.source,
-                 run.dataset.Describe(), LayersPerStage(config, run.vocab), RunNotes(config, run.vocab)},
+                 run.dataset.Describe(), LayersPerStage(config, run.vocab), std::move(notes)},
         json);
-    reporter->Begin(run.mesh.world() > 1 ? run.mesh.Map(environment.ranks_on_host) : "");
+    reporter->Begin(MapOf(run.mesh, environment));
   }
   FaultInjector faults(config.fault, world.rank());
   const FilterScope filter(world, faults.empty() ? nullptr : &faults);
   std::optional<TrainLoop> loop;  // until what it holds has been told
   absl::Status trained;
   try {
-    loop.emplace(run, world, reporter.get(), faults.empty() ? nullptr : &faults);
+    loop.emplace(run, world, environment.device, reporter.get(), faults.empty() ? nullptr : &faults);
     trained = loop->Run();
   } catch (const OutOfMemory& error) {
     return OutOfMemoryStatus(error, config, run.vocab);
+  } catch (const c10::OutOfMemoryError& error) {
+    return OutOfMemoryStatus(OutOfMemory(error.what_without_backtrace(), 0, {}), config, run.vocab);
   }
   if (!trained.ok() && ExitCodeOf(trained) != ExitCode::kSignal) return trained;
-  const std::vector<MemoryPeak> peaks = GatherPeaks(world);
+  const std::vector<MemoryPeak> peaks = GatherPeaks(world, environment.device);
   if (reporter) {
     reporter->Memory(peaks, run.mesh);
     reporter->End();
   }
   return trained;
+}
+
+// How processes become ranks.
+OrderRanks OrderOf(const ParallelConfig& parallel, const Mesh& mesh) {
+  if (parallel.placement != "by_host") return nullptr;
+  return [mesh](const std::vector<std::string>& hosts) { return PlaceByHost(mesh, NumberHosts(hosts)); };
 }
 
 }  // namespace
@@ -121,6 +149,7 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
 
   InstallStopSignals();
   IgnoreBrokenLimits();
+  launcher.ComputeOn(config.train.device);
   // The watchdog may ask after this function has returned: it has a mesh of its own.
   const RunPlace place{config.RunDir() + "/flight",
                        [mesh = run->mesh](int rank) { return mesh.Describe(rank); }};
@@ -129,7 +158,7 @@ absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedC
       [&](Communicator& world, const RankEnvironment& environment) {
         return TrainRank(*run, json, world, environment);
       },
-      place);
+      place, OrderOf(config.parallel, run->mesh));
 }
 
 }  // namespace orthant

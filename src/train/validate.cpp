@@ -88,6 +88,20 @@ void CheckZero(const RunConfig& c, Rules& rules) {
   }
 }
 
+void CheckDevice(const RunConfig& c, Rules& rules) {
+  if (c.comm.backend == "nccl" && c.train.device == "cpu") {
+    rules.Line(
+        "comm.backend",
+        "comm.backend = nccl carries tensors on GPUs, and train.device = cpu; set comm.backend=auto, or "
+        "train.device=cuda");
+  }
+  if (c.comm.backend == "mpi" && c.train.device == "cuda") {
+    rules.Line("comm.backend",
+               "comm.backend = mpi carries tensors in main memory, and train.device = cuda; set "
+               "comm.backend=auto, or train.device=cpu");
+  }
+}
+
 void CheckLossScale(const RunConfig& c, Rules& rules) {
   const LossScaleConfig& scale = c.train.loss_scale;
   if (scale.smallest <= scale.initial) return;
@@ -130,6 +144,7 @@ absl::Status ValidateRun(const RunConfig& c, const OriginOf& origin) {
   CheckModel(c, rules);
   CheckBatch(c, rules);
   CheckZero(c, rules);
+  CheckDevice(c, rules);
   CheckLossScale(c, rules);
   CheckCourse(c, rules);
   if (!c.parallel.stages.empty() && c.parallel.pipeline <= c.model.layers) {

@@ -126,7 +126,10 @@ int Main(int argc, char** argv) {
     RunLocal(ranks, LocalOptions(), [max_bytes](Communicator& world) { Bench(world, "local", max_bytes); });
     return 0;
   }
-  auto runtime = MpiRuntime::Start();
+  MpiOptions options;
+  options.shared_memory = std::getenv("BENCH_COMM_MESSAGES") == nullptr;
+  if (const char* bytes = std::getenv("BENCH_COMM_SLOT_BYTES")) options.slot_bytes = std::atoll(bytes);
+  auto runtime = MpiRuntime::Start(options);
   if (!runtime.ok()) {
     std::fprintf(stderr, "%s\n", runtime.status().ToString().c_str());
     return 3;

@@ -35,6 +35,18 @@ ZERO = [
     ("bf16, FSDP2 / ZeRO 3", 2, 1, "--dp 2 --dpkind fsdp2 --dtype bf16", "--dp 2 --zero 3 --dtype bf16"),
 ]
 BUDGET = {"S": (300, 5), "M": (40, 7), "L": (6, 12)}  # steps at most, seconds at most
+BATCH = {"S": 12, "M": 8, "L": 4}  # samples of a global batch, as in sizes/*.yaml
+KEYS = {"--dp": "parallel.data", "--tp": "parallel.tensor", "--pp": "parallel.pipeline", "--sp": "parallel.sequence",
+        "--zero": "parallel.zero", "--dtype": "train.dtype"}
+
+
+def overrides(size, flags):
+    """The settings of our run that the flags of the common comparison stand for."""
+    given = dict(zip(flags[::2], flags[1::2]))
+    local = BATCH[size] // int(given.get("--dp", 1))
+    # Without a pipeline a rank's share of the batch is one microbatch.
+    parts = min(int(given.get("--micro", 4)), local) if int(given.get("--pp", 1)) > 1 else 1
+    return [f"train.micro_batch={max(1, local // parts)}"] + [f"{KEYS[f]}={v}" for f, v in given.items() if f != "--micro"]
 
 
 def result_of(command, environment):
@@ -56,7 +68,7 @@ def main():
     parser.add_argument("--set", default="mesh", choices=["mesh", "zero"], help="layouts of the mesh, or sharding and precision")
     a = parser.parse_args()
     peer = os.path.join(a.peers, "peer_gpt.py")
-    ours_program = os.path.join(a.build, "tests", "bench_step")
+    sizes = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sizes")
     print("| size | layout | PyTorch ms | ours ms | ours tokens/s | times as fast | first step s, PyTorch / ours |")
     print("|---|---|---|---|---|---|---|")
     for size in a.sizes:
@@ -73,7 +85,9 @@ def main():
                         python = [os.path.join(a.venv, "bin", "torchrun"), "--nproc-per-node", str(ranks)]
                     flags = peer_flags.split() + (["--threads", "2"] if ranks == 1 else [])
                     theirs.append(result_of(python + [peer] + common + flags, {"OMP_NUM_THREADS": str(threads)}))
-                ours.append(result_of([ours_program] + common + ["--threads", str(threads)] + our_flags.split(), {}))
+                ours.append(result_of([os.path.join(a.build, "orthant"), "bench", "step", os.path.join(sizes, size + ".yaml"),
+                                       f"train.threads_per_rank={threads}", "log.peak_tflops=1"] + overrides(size, our_flags.split())
+                                      + common[2:] + ["--result-line"], {}))
                 if theirs:
                     ratios.append(theirs[-1]["med_ms"] / ours[-1]["med_ms"])
             middle = lambda rows, key: statistics.median(r[key] for r in rows)

@@ -104,6 +104,14 @@ int RunTests(int argc, char** argv) {
   options.timeout_seconds = 120;
   // Lets the suite run with tiny MPI calls, as if every tensor had more than 2^31 elements.
   if (const char* count = std::getenv("ORTHANT_TEST_MPI_MAX_COUNT")) options.max_count = std::atoll(count);
+  // Or pieces so small that every tensor takes many; several hosts of so many ranks; no shared memory.
+  if (const char* bytes = std::getenv("ORTHANT_TEST_MPI_SLOT_BYTES")) options.slot_bytes = std::atoll(bytes);
+  if (const char* ranks = std::getenv("ORTHANT_TEST_MPI_RANKS_PER_HOST")) {
+    options.host_name = [per_host = std::atoi(ranks)](int rank) {
+      return "host" + std::to_string(rank / per_host);
+    };
+  }
+  options.shared_memory = std::getenv("ORTHANT_TEST_MPI_MESSAGES") == nullptr;
   auto runtime = MpiRuntime::Start(options);
   if (!runtime.ok()) {
     std::fprintf(stderr, "%s\n", runtime.status().ToString().c_str());

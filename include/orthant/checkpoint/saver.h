@@ -25,10 +25,16 @@ struct StatePiece {
   std::vector<int64_t> shape;  // logical
   Portion portion;
   int unit = 0;  // the pieces that change together: see Saver::BeforeUpdate
-  // Where the elements are until the unit's BeforeUpdate. Null: `fetch` writes them to the given memory, on
-  // the thread and within the call of Start.
+  // Where the elements are until the unit's BeforeUpdate: in main memory, or on a GPU (flat). Neither:
+  // `fetch` writes them to the given memory, on the thread and within the call of Start.
   const std::byte* data = nullptr;
+  at::Tensor source = {};
   std::function<void(std::byte* to)> fetch;
+
+  // Whether they may be copied after Start.
+  bool stays() const { return data != nullptr || source.defined(); }
+  // Writes the elements to `to`, wherever they are.
+  void Fetch(std::byte* to) const;
 
   int64_t bytes() const { return portion.elements() * static_cast<int64_t>(c10::elementSize(dtype)); }
 };

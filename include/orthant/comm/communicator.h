@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -31,15 +32,34 @@ using DescribeRank = std::function<std::string(int world_rank)>;
 // Looks at a text of every member of a group and says something about them.
 using JudgeTexts = std::function<std::string(const std::vector<std::string>& texts)>;
 
+// What a group's operations have cost one rank so far, in seconds. Failed operations and works that were
+// dropped without a Wait are left out.
+struct CommTime {
+  double exposed = 0;  // its thread spent in operations and in Work::Wait, for slower peers too
+  double hidden = 0;   // asynchronous operations were under way while it did something else; they add up
+};
+
 // Handle of an asynchronous operation. The buffers must stay untouched until Wait() returns; the operation
 // keeps their memory alive. Dropping the last copy of an unfinished collective waits for it. Copies share the
 // operation. A default-made Work is complete. Not thread-safe: one owner thread.
+// Of tensors on a device Wait() orders the caller's current stream after the operation and returns: the
+// results are for kernels of that stream, and for the host once it has synchronised with it. A failure shows
+// at the next operation or Wait() of any group. Dropping such a Work waits for nothing.
 class Work {
  public:
   class State {
    public:
     virtual ~State() = default;
     virtual void Wait() = 0;  // throws CommError
+    // When the operation was over here; asked after Wait. nullopt: it is not known, and the end of the wait
+    // counts.
+    virtual std::optional<FlightRecorder::Clock::time_point> Ended() const { return std::nullopt; }
+
+   private:
+    friend class Work;
+    friend class Communicator;
+    std::shared_ptr<CommTime> time_;  // of the group; null when it has been counted
+    FlightRecorder::Clock::time_point issued_{};
   };
 
   Work() = default;
@@ -48,6 +68,7 @@ class Work {
   void Wait();
 
  private:
+  friend class Communicator;
   std::shared_ptr<State> state_;
 };
 
@@ -66,7 +87,8 @@ class Communicator {
   const std::vector<int>& world_ranks() const { return world_ranks_; }  // of the members, in their order
 
   // In place. The result has the same bits on every rank; summands are added in rank order in fp64 and fp32,
-  // and bf16/fp16 accumulate in fp32.
+  // and bf16/fp16 accumulate in fp32. On a device NCCL chooses the order, and rounds bf16/fp16 sums at every
+  // hop (docs/nccl.md).
   void AllReduce(const at::Tensor& tensor, ReduceOp op, Label label);
   Work AllReduceAsync(const at::Tensor& tensor, ReduceOp op, Label label);
   // In place on `root`; elsewhere the tensor is left as it was.
@@ -100,6 +122,7 @@ class Communicator {
   Work SendAsync(const at::Tensor& tensor, int to, Label label);
   void Recv(const at::Tensor& tensor, int from, Label label);
   Work RecvAsync(const at::Tensor& tensor, int from, Label label);
+  // The ranks' threads meet; devices may still be at work.
   void Barrier(Label label);
 
   // A communicator of some of this one's ranks (`members`: ranks within this group, ascending, holding this
@@ -112,6 +135,9 @@ class Communicator {
   // as a pipelined chain (B from all but its last rank); scatter (n-1) B at the root; gather B elsewhere;
   // barrier 0.
   int64_t bytes_sent() const { return bytes_sent_; }
+
+  // What this group's operations have cost this rank so far. The rank's own thread.
+  const CommTime& time() const { return *time_; }
 
   // This rank's contribution to a sum over all ranks of the world and all their groups, which is exactly 0.0
   // when the members have called the same operations in the same order so far (RollingHash). Asynchronous
@@ -143,6 +169,23 @@ class Communicator {
   virtual void Do(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
   virtual Work DoAsync(const Operation& op, const at::Tensor& output, const at::Tensor& input) = 0;
 
+  // Whether an operation on these tensors is ordered by a device's streams, and ends after it has returned.
+  // Then a blocking one is an asynchronous one and its Wait, and the backend marks all its states.
+  virtual bool StreamOrdered(const at::Tensor& output, const at::Tensor& input) const;
+
+  // For a backend that has another one with the same members beneath it, and hands some operations on.
+  static void DoOn(Communicator& beneath, const Operation& op, const at::Tensor& output,
+                   const at::Tensor& input) {
+    beneath.Do(op, output, input);
+  }
+  static Work DoAsyncOn(Communicator& beneath, const Operation& op, const at::Tensor& output,
+                        const at::Tensor& input) {
+    return beneath.DoAsync(op, output, input);
+  }
+  static std::string ConferOn(Communicator& beneath, const std::string& text, const JudgeTexts& judge) {
+    return beneath.Confer(text, judge);
+  }
+
   // Brings together a text of every member, in their order, lets one process `judge` them, and returns what
   // it said on all of them. Beside the operations: meets no collective or message that is under way.
   virtual std::string Confer(const std::string& text, const JudgeTexts& judge) = 0;
@@ -157,6 +200,7 @@ class Communicator {
   // Asks the filter; false: the operation is skipped.
   bool PassFilter(Operation* op, const at::Tensor& output, const at::Tensor& input);
   Work RunAsync(Operation op, const at::Tensor& output, const at::Tensor& input);
+  Work Issue(Operation op, const at::Tensor& output, const at::Tensor& input);
   void Register(Operation* op, FlightState state);
   int64_t BytesSent(const Operation& op) const;
 
@@ -181,6 +225,7 @@ class Communicator {
   RollingHash hash_;
   OperationFilter* filter_ = nullptr;
   int64_t bytes_sent_ = 0;
+  std::shared_ptr<CommTime> time_ = std::make_shared<CommTime>();  // works may outlive the group
 };
 
 }  // namespace orthant

@@ -60,6 +60,7 @@ struct FlightRecord {
   std::string odd;
   std::vector<int> dead;     // ranks on this rank's host whose process has ended
   std::vector<int> stopped;  // and those whose process is suspended
+  std::vector<int> silent;   // ranks of other hosts that did not answer this one's calls
   std::vector<FlightGroup> groups;
   std::vector<RecordedOperation> operations;  // oldest first
 

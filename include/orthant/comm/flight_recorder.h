@@ -79,8 +79,10 @@ class FlightRecorder {
 
   // Opens an entry and returns its ticket. Called by the rank's own thread alone.
   uint64_t Begin(const Operation& op, int group, FlightState state);
-  // Moves an entry on; does nothing when it has been overwritten since. Any thread.
-  void Mark(uint64_t ticket, FlightState state);
+  // When the newest entry was opened. The rank's own thread.
+  Clock::time_point begun() const { return begun_; }
+  // Moves an entry on, unless it has been overwritten since; -> the time of it. Any thread.
+  Clock::time_point Mark(uint64_t ticket, FlightState state);
 
   // The operation that the rank's thread waits for: a blocking one from Begin on, an asynchronous one from
   // here on; until it is marked done or failed. 0: none. Set by the rank's own thread, read by any.
@@ -118,6 +120,7 @@ class FlightRecorder {
   std::unique_ptr<Slot[]> slots_;
   std::atomic<uint64_t> next_{1};
   Clock::time_point origin_;
+  Clock::time_point begun_{};
   std::atomic<uint64_t> waiting_{0};
   std::atomic<int64_t> step_{0};
   std::atomic<const char*> activity_{""};

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "orthant/comm/communicator.h"
@@ -13,6 +16,7 @@ namespace orthant {
 namespace mpi {
 class Engine;
 class Watchdog;
+struct Control;
 }  // namespace mpi
 
 struct MpiOptions {
@@ -21,6 +25,13 @@ struct MpiOptions {
   int64_t max_count = int64_t{1} << 30;
   // What the members call is compared before data moves (comm.check).
   bool check = false;
+  // Groups on one host communicate through memory they share; false: through MPI, as groups that span hosts.
+  bool shared_memory = true;
+  // Bytes that a member stages at a time for the others, twice; 0: what measured best.
+  int64_t slot_bytes = 0;
+  // What a process calls its host, by its rank; null: as the machine does. For tests that play several hosts
+  // on one.
+  std::function<std::string(int rank)> host_name = nullptr;
 };
 
 // MPI between Init and Finalize. One per process, made and destroyed by the main thread; its communicators
@@ -43,9 +54,19 @@ class MpiRuntime {
   int rank() const { return rank_; }
   int size() const { return size_; }
   int ranks_on_host() const { return ranks_on_host_; }
+  int rank_on_host() const { return rank_on_host_; }  // among these
+  // The host name of every process, by rank: what the machine calls itself.
+  const std::vector<std::string>& hosts() const { return hosts_; }
 
   // All processes. Collective: called by every process.
   std::unique_ptr<Communicator> World();
+  // MPI's own communicator of all processes, in the order of their ranks: for backends beside this one.
+  const std::shared_ptr<mpi::Control>& control() const { return base_; }
+
+  // From now on process_of_rank[r] is rank r: in rank(), hosts(), flight records and verdicts, and in every
+  // communicator made from now on. Those made before must be gone, and nothing under way. `process_of_rank`:
+  // a permutation of the ranks as they are now, the same on every process. Collective.
+  void Reorder(const std::vector<int>& process_of_rank);
 
   // Compares calls from now on, on communicators made from now on.
   void SetCheck(bool check) { options_.check = check; }
@@ -57,6 +78,10 @@ class MpiRuntime {
   void Watch();
   // Where records and verdict go (nowhere when empty), and what ranks are called.
   void SetPlace(std::string flight_folder, DescribeRank describe);
+  // An operation of this rank that MPI does not carry missed its deadline (`message` empty), or failed with
+  // this message: the watchdogs give the verdict and end the job. Returns after some seconds when that does
+  // not come, and at once where nobody watches. Any thread.
+  void Report(int code, const std::string& message);
   // This rank cannot go on, while others may be anywhere: ends the job with this message, told once by one of
   // the processes, and this exit code. Flushes the standard streams.
   [[noreturn]] void Fail(int code, const std::string& message);
@@ -68,12 +93,18 @@ class MpiRuntime {
 
  private:
   explicit MpiRuntime(const MpiOptions& options);
+  void EndWatch();
+  std::shared_ptr<mpi::Engine> NewEngine() const;
 
   MpiOptions options_;
   int rank_ = 0;
   int size_ = 1;
   int ranks_on_host_ = 1;
+  int rank_on_host_ = 0;
+  std::vector<std::string> hosts_;
+  std::vector<std::string> host_keys_;  // equal where processes may share memory
   int exceptions_at_start_ = 0;
+  std::shared_ptr<mpi::Control> base_;  // all processes, in the order of their ranks
   std::shared_ptr<FlightRecorder> recorder_;
   std::shared_ptr<mpi::Engine> engine_;
   std::unique_ptr<mpi::Watchdog> watchdog_;

@@ -20,19 +20,23 @@ struct AbsentRank {
   int64_t pid = 0;
   std::string place;
 
-  std::string Where() const;  // the place, or "rank 3"
+  std::string Where() const { return place.empty() ? "rank " + std::to_string(rank) : place; }
 };
+
+// The cause of a verdict about a host that is down or cut off.
+inline constexpr const char* kLostHost = "lost host";
 
 struct Verdict {
   int exit_code = 4;
-  // "error" (a rank's own), "mismatch", "dead", "unresponsive", "compute", "data loading", "other operation",
-  // "ended", or what else the missing rank does, as "saving".
+  // "error" (a rank's own), "mismatch", "dead", "unresponsive", kLostHost, "compute", "data loading", "other
+  // operation", "ended", or what else the missing rank does, as "saving".
   std::string cause;
   std::vector<int> ranks;  // that are missing, differ or failed
   std::string operation;   // that was late or differs; "" when none is
   uint64_t sequence = 0;
   int64_t step = 0;
   std::string text;  // for the user: one sentence, then a line for each rank that matters
+  int told_by = -1;  // the rank that told it; -1: not known
 };
 
 // `records` and `absent` hold each rank at most once, by rank.

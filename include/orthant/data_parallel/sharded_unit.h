@@ -18,6 +18,7 @@ namespace orthant {
 
 // Everything pointed to outlives the units.
 struct UnitOptions {
+  c10::Device device = c10::DeviceType::CPU;   // that values, gradients and state live on
   at::ScalarType dtype = at::kFloat;           // of the values
   at::ScalarType gradient_dtype = at::kFloat;  // gradients accumulate in
   at::ScalarType reduce_dtype = at::kFloat;    // gradients travel in
@@ -130,6 +131,7 @@ class ShardedUnit : public ParameterOwner, public QueuedUnit {
 
  private:
   void LayOut(std::vector<ParameterSpec> specs);
+  at::TensorOptions OnDevice(at::ScalarType dtype) const;
   void Allocate();
   void Draw();
   void BuildSegments();

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "ATen/core/Tensor.h"
+#include "c10/core/Device.h"
 
 namespace orthant {
 
@@ -19,6 +20,8 @@ struct StoreOptions {
   std::string path;  // kNvme: folder of this run's files
   std::string name;  // of the files: unique among the ranks and stores that share the folder
   int buffers = 3;   // kNvme: staging buffers, at least 2: one read ahead, one in use, one written back
+  // That computes on the slots; where it is a GPU, kHost and kNvme have as many staging buffers on it too.
+  c10::Device device = c10::DeviceType::CPU;
 };
 
 // One-dimensional tensors by slot. One rank's thread. Failures of the disk are thrown as StatusError with
@@ -33,12 +36,14 @@ class StateStore {
   virtual int Add(const at::Tensor& initial) = 0;
   // Starts bringing a slot to memory; a hint.
   virtual void Prefetch(int slot) = 0;
-  // The slot's tensor [n], readable and writable by the processor, until Close. A slot is open once at a
+  // The slot's tensor [n], readable and writable on the device, until Close. A slot is open once at a
   // time; at most `buffers - 1` slots are open at once on kNvme.
   virtual at::Tensor Open(int slot) = 0;
   // Ends the use; with `changed`, starts writing it back. The next Open of the slot waits for that.
   virtual void Close(int slot, bool changed) = 0;
 
+  // Whether what Open gives stays where it is between uses.
+  virtual bool stays() const = 0;
   virtual Tier tier() const = 0;
   // "device", "host memory", "files in PATH (io_uring, direct)"
   virtual std::string Describe() const = 0;

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace orthant {
 
@@ -29,8 +30,18 @@ struct SupervisorOptions {
   // The command of the next attempt after one that failed without progress: fewer ranks. Empty: no smaller
   // one. Null: never.
   std::function<std::vector<std::string>(const std::vector<std::string>& command)> shrink;
+  // The command of the next attempt where it must be another one: a host is lost. Empty: the same. Asked
+  // before each restart, ahead of `shrink`. Null: never.
+  std::function<std::vector<std::string>(const std::vector<std::string>& command)> replan;
   std::function<void(const std::string& line)> log;  // a line for the user; never null
-  std::vector<std::string> environment;              // NAME=VALUE, for the command
+  // Gets each line that the command writes to `stream` (1: stdout, 2: stderr), on a thread of its own; null:
+  // the command writes where this process does.
+  std::function<void(int stream, absl::string_view line)> output;
+  // An attempt that for so many seconds writes no line (where `output` gets them) and does not change
+  // `growth` gets SIGUSR1, which is a clean save, and is ended; 0: never.
+  double idle_seconds = 0.0;
+  std::function<int64_t()> growth;  // of the run's files, in whatever unit; null: its output alone counts
+  std::vector<std::string> environment;  // NAME=VALUE, for the command
   // Passed on in place of SIGTERM, for a launcher that leaves its ranks no time after one; 0: SIGTERM itself.
   int stop_signal = 0;
   // From a signal that was passed on until all processes of the command get it.
@@ -45,9 +56,9 @@ bool Restartable(int exit_code);
 // at the same step. SIGTERM, SIGINT and SIGUSR1 are passed on to it, and end the supervision; the third
 // SIGINT kills. Each attempt finds its number, from 0, in ORTHANT_ATTEMPT; before the next one nothing of it
 // is left running. -> exit code of the last attempt, as the shell would see it (4 where ranks died and a
-// verdict tells so); EnvironmentError when the command cannot be started. Called where no other thread takes
-// these signals, by a process that has no other children; the command ends (SIGTERM) when the calling thread
-// does.
+// verdict tells so, and where it was idle); EnvironmentError when the command cannot be started. Called where
+// no other thread takes these signals, by a process that has no other children; the command ends (SIGTERM)
+// when the calling thread does.
 absl::StatusOr<int> Supervise(const SupervisorOptions& options);
 
 }  // namespace orthant

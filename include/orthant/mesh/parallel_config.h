@@ -18,6 +18,7 @@ struct ParallelConfig {
   std::string schedule = "1f1b";                                                // pipeline schedule
   bool tensor_sequence = false;      // norms and residuals sharded along the sequence inside the tensor group
   std::vector<int64_t> stages = {};  // layers per stage; empty: balanced
+  std::string placement = "by_host";  // which process is which rank: by_host | as_launched
 
   Degrees degrees() const {
     return {.data = data, .tensor = tensor, .pipeline = pipeline, .sequence = sequence};

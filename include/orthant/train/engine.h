@@ -45,13 +45,15 @@ struct StepResult {
   TagBytes memory{};        // held by this rank after the step; zero without an account
   MemoryPeak memory_peak;   // since the run began
   double forward_seconds = 0.0, backward_seconds = 0.0, optimizer_seconds = 0.0, seconds = 0.0;
+  // Of `seconds` too: waiting for the batch, for other stages, and for the gradients' reductions.
+  double data_seconds = 0.0, pipeline_seconds = 0.0, reduce_seconds = 0.0;
 };
 
 class Engine {
  public:
-  // Collective over `world`, which outlives the engine, as does `dataset`.
+  // Collective over `world`, which outlives the engine, as does `dataset`. Computes on `device`.
   Engine(const RunConfig& config, const Mesh& mesh, int64_t vocab, const Dataset& dataset,
-         Communicator& world);
+         Communicator& world, c10::Device device = c10::DeviceType::CPU);
 
   // The step after progress().step. Throws CommError, or StatusError when a batch cannot be read.
   StepResult Step(const StepVotes& votes = {});
@@ -80,6 +82,7 @@ class Engine {
  private:
   // Sums over the world: loss, norm, votes. Decides what is done about them.
   void Exchange(double loss_part, const StepVotes& votes, StepResult* result);
+  void NoteMemory(StepResult* result) const;
   void Update(const StepResult& result);
   void At(FaultPhase phase, const char* activity);
   std::unique_ptr<Loader> MakeLoader(std::shared_ptr<const TokenSource> source,

@@ -30,6 +30,8 @@ struct Groups {
   // Bytes sent so far by axis, indexed by Axis: gradients and loss sums (data_sequence, world) count as data,
   // the embedding pair as pipeline.
   std::array<int64_t, kAxisCount> BytesSent() const;
+  // What this rank's operations have cost it so far, by the same axes.
+  std::array<CommTime, kAxisCount> Times() const;
 
   // This rank's part of a sum over the world that is 0 as long as the members of every group have called the
   // same operations in the same order.
@@ -39,6 +41,7 @@ struct Groups {
 
  private:
   std::vector<Communicator*> All() const;
+  Axis AxisOf(const Communicator* group) const;
 };
 
 // `world` is the whole mesh; collective over it. `shard_ranks` divides data x sequence; 0: all of it.

@@ -22,8 +22,9 @@ namespace orthant {
 // One rank's thread. What it is given outlives it.
 class TrainLoop {
  public:
-  // `reporter` on rank 0 alone; `faults` may be null. Collective over `world`.
-  TrainLoop(const PreparedRun& run, Communicator& world, Reporter* reporter, FaultInjector* faults);
+  // `reporter` on rank 0 alone; `faults` may be null. Computes on `device`. Collective over `world`.
+  TrainLoop(const PreparedRun& run, Communicator& world, c10::Device device, Reporter* reporter,
+            FaultInjector* faults);
 
   // From where the run goes on to its end. Collective. Statuses are the same on every rank, but where a disk
   // failed one of them; exit code 7 after a stop by signal.

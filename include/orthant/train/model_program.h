@@ -38,7 +38,7 @@ class ModelProgram : public StageProgram {
   StageModel& model_;
   StageShare share_;
   std::vector<int64_t> activation_shape_;  // [., S', H]; the first entry is the microbatch's
-  at::ScalarType dtype_;
+  at::TensorOptions options_;              // of activations
   StepPosition& position_;
   UnitQueue& queue_;
   const std::vector<Batch>* batches_ = nullptr;

@@ -19,8 +19,10 @@ namespace orthant {
 // One rank's thread. `world` outlives it.
 class ParallelModel {
  public:
-  // `config` is valid for `mesh`; `vocab` is resolved. Collective over the world.
-  ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world);
+  // `config` is valid for `mesh`; `vocab` is resolved. Everything is made on `device`, which `world` must
+  // carry. Collective over the world.
+  ParallelModel(const RunConfig& config, const Mesh& mesh, int64_t vocab, Communicator& world,
+                c10::Device device = c10::DeviceType::CPU);
 
   // Runs the schedule over one global batch; gradients accumulate in the units and their reduction has begun.
   // Gradients are those of gradient_scale times the loss.
@@ -47,6 +49,7 @@ class ParallelModel {
   Groups& groups() { return groups_; }
   const std::vector<ShardedUnit*>& units() const { return units_; }
   const StageShare& share() const { return share_; }
+  c10::Device device() const { return device_; }
   bool last_stage() const { return share_.head; }
   // Tokens of a sample that this rank reads: [first, first + count).
   int64_t first_token() const { return groups_.sequence->rank() * tokens_read(); }
@@ -56,9 +59,10 @@ class ParallelModel {
   std::unique_ptr<StateStore> MakeStore() const;
   StageContext MakeContext(int64_t vocab);
   void EndPass();
-  double LossPart(const at::Tensor& loss) const;
+  void CountLoss(const at::Tensor& loss, at::Tensor* sum) const;
 
   RunConfig config_;
+  c10::Device device_;
   Groups groups_;
   StageShare share_;
   StepPosition position_;

@@ -14,8 +14,9 @@ struct PeakRate {
 };
 
 // `configured_tflops` where it is above 0; else measured on this host: the best of a few fp32 matrix products
-// with all cores on rank 0 while the others wait, shared among the ranks of the host. The same on every rank.
-// Collective.
-PeakRate PeakOfRank(double configured_tflops, const RankEnvironment& environment, Communicator& world);
+// with all cores on rank 0 while the others wait, shared among the ranks of the host; or, where ranks compute
+// on GPUs, of a few products in `dtype` on rank 0's. The same on every rank. Collective.
+PeakRate PeakOfRank(double configured_tflops, const RankEnvironment& environment, Communicator& world,
+                    at::ScalarType dtype = at::kFloat);
 
 }  // namespace orthant

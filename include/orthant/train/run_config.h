@@ -32,6 +32,7 @@ struct InitConfig {
 };
 
 struct TrainConfig {
+  std::string device = "auto";  // auto | cpu | cuda
   int64_t steps = 2000;
   int64_t stop_at = 0;  // 0: after the last step
   int64_t global_batch = 16;

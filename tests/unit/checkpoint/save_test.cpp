@@ -84,6 +84,28 @@ TEST_F(SaverTest, HoldsWhatWasThereBeforeEachUnitsUpdate) {
   EXPECT_EQ(LatestStep(temp_ / "checkpoints"), 4);
 }
 
+// On a GPU the elements are not where the processor reads: the writing thread brings them by a stream. Here
+// both lie in main memory.
+TEST_F(SaverTest, BringsWhatLiesOnADeviceBeforeEachUnitsUpdate) {
+  for (const bool asynchronous : {true, false}) {
+    Saver saver(Options(asynchronous), *rank_);
+    const at::Tensor w = RandomTensor({1 << 16}, at::kBFloat16, 1),
+                     v = RandomTensor({3 << 10}, at::kFloat, 2);
+    const LogicalState state = {{w_, w.clone()}, {v_, v.clone()}};
+    StatePiece on_device = PieceOf("w", w, 0);
+    on_device.data = nullptr;
+    on_device.source = w;
+    EXPECT_TRUE(on_device.stays());
+    EXPECT_FALSE(saver.Start(5, {on_device, PieceOf("v", v, 1)}, {}).has_value());
+    saver.BeforeUpdate(0);
+    w.fill_(-1);
+    saver.BeforeUpdate(1);
+    v.fill_(-1);
+    ASSERT_TRUE(StatusOf(saver.Finish()).ok());
+    ExpectHolds(Step(5), state);
+  }
+}
+
 TEST_F(SaverTest, GoesThroughItsPhasesWithoutWaiting) {
   Saver saver(Options(), *rank_);
   EXPECT_FALSE(saver.Advance().has_value());

@@ -106,9 +106,40 @@ TEST(VerdictTest, ANeighbourKnowsMoreThanSilence) {
   EXPECT_EQ(Judge(records, {{3, Absence::kSilent, "n2", 103, ""}}).cause, "dead");
   records[2].dead.clear();
   const Verdict silent = Judge(records, {{3, Absence::kSilent, "n2", 103, ""}});
-  EXPECT_EQ(silent.cause, "unresponsive");
+  EXPECT_EQ(silent.cause, kLostHost);
   EXPECT_THAT(silent.text,
-              HasSubstr("rank 3, which is unresponsive: its process 103 on host n2 does not answer"));
+              AllOf(HasSubstr("host n2 is lost: rank 3 does not answer; D0 rank 0 (and 2 more) wait for it"),
+                    HasSubstr("rank 3: its process 103 on host n2 does not answer")));
+}
+
+// Ranks 0 and 1 on n1, 2 and 3 on n2; `present` have a record, in which they wait for all.
+Verdict Parted(const std::vector<int>& present, const std::vector<int>& silent) {
+  std::vector<FlightRecord> records;
+  for (const int rank : present) {
+    records.push_back(FourAfter("loss")[static_cast<size_t>(rank)]);
+    records.back().host = rank < 2 ? "n1" : "n2";
+    WaitIn(&records.back(), 0, "next", 3);
+  }
+  std::vector<AbsentRank> absent;
+  for (const int rank : silent) absent.push_back({rank, Absence::kSilent, rank < 2 ? "n1" : "n2", 103, ""});
+  return Judge(records, absent);
+}
+
+TEST(VerdictTest, BothSidesOfAPartedNetworkNameTheSameHost) {
+  const Verdict seen = Parted({0, 1}, {2, 3});
+  EXPECT_EQ(seen.cause, kLostHost);
+  EXPECT_THAT(seen.ranks, ElementsAre(2, 3));
+  EXPECT_THAT(seen.text, HasSubstr("host n2 is lost: ranks 2, 3 do not answer"));
+  const Verdict felt = Parted({2, 3}, {0, 1});
+  EXPECT_EQ(felt.cause, kLostHost);
+  EXPECT_THAT(felt.ranks, ElementsAre(2, 3));
+  EXPECT_THAT(felt.text, HasSubstr("host n2 is cut off: ranks 2, 3 hear nothing of ranks 0, 1 on host n1"));
+}
+
+TEST(VerdictTest, AHostWithARankThatAnswersIsNotLost) {
+  const Verdict verdict = Parted({0, 1, 2}, {3});
+  EXPECT_EQ(verdict.cause, "unresponsive");
+  EXPECT_THAT(verdict.ranks, ElementsAre(3));
 }
 
 TEST(VerdictTest, ARankStuckInComputeOrInDataLoading) {
@@ -254,6 +285,7 @@ TEST(FlightRecordTest, SurvivesJson) {
   record.odd = "calls this";
   record.dead = {1, 2};
   record.stopped = {9};
+  record.silent = {4, 5};
   const std::string text = FlightRecordText(record);
   const absl::StatusOr<FlightRecord> back = ParseFlightRecord(text, "file");
   ASSERT_TRUE(back.ok()) << back.status();
@@ -262,6 +294,7 @@ TEST(FlightRecordTest, SurvivesJson) {
   EXPECT_EQ(back->groups[1].members, record.groups[1].members);
   EXPECT_EQ(back->Waiting()->layer, 7);
   EXPECT_EQ(back->dead, record.dead);
+  EXPECT_EQ(back->silent, record.silent);
   EXPECT_THAT(std::string(ParseFlightRecord("{\"rank\": 1}", "file").status().message()),
               HasSubstr("file: not a flight record"));
   EXPECT_FALSE(ParseFlightRecord("{", "file").ok());
@@ -338,6 +371,7 @@ TEST(FlightFolderTest, WritesReadsAndClears) {
   verdict.cause = "dead";
   verdict.ranks = {1};
   verdict.text = "rank 1 is dead";
+  verdict.told_by = 3;
   EXPECT_TRUE(WriteVerdict(folder, verdict));
   EXPECT_FALSE(WriteVerdict(folder, verdict));  // another has spoken
   const absl::StatusOr<std::vector<FlightRecord>> records = ReadFlightFolder(folder);
@@ -346,6 +380,7 @@ TEST(FlightFolderTest, WritesReadsAndClears) {
   EXPECT_EQ((*records)[1].rank, 2);
   EXPECT_EQ(ReadVerdict(folder)->text, verdict.text);
   EXPECT_THAT(ReadVerdict(folder)->ranks, ElementsAre(1));
+  EXPECT_EQ(ReadVerdict(folder)->told_by, 3);
   ClearFlightFolder(folder);
   EXPECT_FALSE(ReadFlightFolder(folder).ok());
   EXPECT_FALSE(ReadVerdict(folder).ok());

@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "config/byte_size.h"
 #include "config_fixture.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "orthant/config/byte_size.h"
 #include "orthant/config/config.h"
 #include "orthant/core/status.h"
 

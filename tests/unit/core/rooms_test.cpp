@@ -25,8 +25,9 @@ const std::vector<std::pair<std::string, Names>>& RoomTable() {
       {"config", {}},
       {"mesh", {}},
       {"memory", {}},
+      {"device", {}},
       {"comm", {}},
-      {"nn", {"memory"}},
+      {"nn", {"memory", "device"}},
       {"tensor_parallel", {"comm", "mesh", "nn"}},
       {"sequence_parallel", {"comm", "mesh", "nn"}},
       {"pipeline_parallel", {"comm", "mesh"}},
@@ -36,10 +37,12 @@ const std::vector<std::pair<std::string, Names>>& RoomTable() {
       {"data", {"mesh"}},
       {"checkpoint", {"data_parallel", "model"}},
       {"train", {"model", "optim", "data", "checkpoint"}},
-      {"plan", {"train"}},
+      {"bench", {"train"}},
+      {"plan", {"train", "bench"}},
       {"launch", {}},
+      {"doctor", {"comm", "device", "mesh", "launch"}},
       {"report", {}},
-      {"cli", {"train", "plan", "launch", "report"}},
+      {"cli", {"train", "bench", "plan", "launch", "doctor", "report"}},
   };
   return table;
 }

@@ -41,6 +41,18 @@ TEST(ValidateRun, TakesWhatIsLegal) {
   EXPECT_EQ(Message(c), "");
 }
 
+TEST(ValidateRun, TheBackendCarriesWhatTheDeviceHolds) {
+  RunConfig c = Legal();
+  c.comm.backend = "nccl";
+  EXPECT_EQ(Message(c), "");
+  c.train.device = "cpu";
+  EXPECT_THAT(Message(c), HasSubstr("comm.backend = nccl carries tensors on GPUs, and train.device = cpu"));
+  c.comm.backend = "mpi";
+  EXPECT_EQ(Message(c), "");
+  c.train.device = "cuda";
+  EXPECT_THAT(Message(c), HasSubstr("comm.backend = mpi carries tensors in main memory"));
+}
+
 TEST(ValidateRun, HeadsDivideHidden) {
   RunConfig c = Legal();
   c.model.heads = 6;
