@@ -55,9 +55,6 @@ class SlurmTests(Tests):
             return self.steps(name) >= step
         wait_until(there, LONGEST, f"step {step} of {name}")
 
-    def nodes_of(self, slurm, step=0):
-        return {line.split()[0] for line in slurm.ask("sinfo", "-N", "-h").splitlines()}
-
 
 def by_srun(tests, slurm):
     command = ["srun", "--mpi=pmix", "-N2", "-n4", *tests.train("srun", *MESH)]
@@ -108,6 +105,25 @@ def requeued(tests, slurm):
     tests.same_checkpoint("whole", "requeued")
 
 
+def time_limit(tests, slurm):
+    """Before the limit SLURM warns, the run saves and the job queues itself again, until all steps are done."""
+    slow = json.dumps([f"sleep rank=1 step={step} phase=data seconds=15" for step in range(2, 7)])  # 75 s in all, of 60
+    job = tests.submit(slurm, "limited", "comm.timeout=120", f"fault.inject={slow}",
+                       options=("--time", "1", "--warn", "30", "--resubmit"))
+
+    def again():
+        facts = slurm.facts(job)
+        expect(facts.get("JobState") not in OVER or facts.get("Restarts") != "0",
+               f"it ended before the limit: {facts}, {tests.output(slurm, job)[-2500:]}")
+        return facts.get("Restarts", "0") != "0"
+    wait_until(again, LONGEST, "the job was queued again")
+    out = tests.end_of(slurm, "limited", job)
+    expect("is queued again, and goes on from the last checkpoint" in out, f"the script does not say so: {out[-2500:]}")
+    tests.same_curve("whole", "limited")
+    tests.same_checkpoint("whole", "limited")
+    return f"{slurm.facts(job)['Restarts']} times"
+
+
 def main():
     reason = obstacle()
     if reason:
@@ -122,6 +138,7 @@ def main():
                     "term", "TERM", ())
         tests.check("scancel --signal=USR1 of the batch shell does too", stopped, tests, slurm, "usr1", "USR1", ("--batch",))
         tests.check("a requeued job goes on to the same bits", requeued, tests, slurm)
+        tests.check("a job near its time limit saves, queues itself again and goes on to the same bits", time_limit, tests, slurm)
     return tests.finish()
 
 
