@@ -46,6 +46,10 @@ std::unique_ptr<Stage> MakeStage(const Host& host, MPI_Comm comm, int place,
   for (const int member : world_ranks) bells.push_back(host.bell(member));
   // All members see the same: they are on one host, and there all share or none.
   if (std::count(bells.begin(), bells.end(), nullptr) > 0) return nullptr;
+  std::vector<const std::byte*> heaps;
+  for (const int member : world_ranks) {
+    if (host.heap(member) != nullptr) heaps.push_back(host.heap(member));
+  }
   const int members = static_cast<int>(bells.size());
   slot_bytes = Stage::SlotBytes(members, slot_bytes);
   absl::StatusOr<SharedMemory> memory = ShareAmong(comm, Stage::BytesFor(members, slot_bytes));
@@ -53,7 +57,7 @@ std::unique_ptr<Stage> MakeStage(const Host& host, MPI_Comm comm, int place,
     host.Tell(std::string(memory.status().message()));
     return nullptr;
   }
-  return std::make_unique<Stage>(*std::move(memory), place, slot_bytes, std::move(bells));
+  return std::make_unique<Stage>(*std::move(memory), place, slot_bytes, std::move(bells), std::move(heaps));
 }
 
 // The same of a group on several hosts, when its seats allow it. All members share memory on their hosts, or

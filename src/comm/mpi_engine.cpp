@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "absl/strings/str_format.h"
+#include "comm/wait_word.h"
 #include "orthant/comm/communicator.h"
 
 namespace orthant::mpi {
@@ -11,8 +12,14 @@ namespace {
 
 using std::chrono::microseconds;
 
-// Rounds in which a waiting thread only gives its core away, before it sleeps until a peer rings.
+// Rounds in which a waiting thread keeps its core: a peer that is at work answers sooner than the kernel
+// does.
+constexpr int kSpins = 16;
+// Those in which it gives the core away, before it sleeps until a peer rings.
 constexpr int kYields = 64;
+// Nobody rings for messages: who has waited for one for so many rounds looks again after a while only.
+constexpr int kPatience = 400;
+constexpr microseconds kMessageNap{50};
 // Nobody rings for an operation of the same process that has just been issued, nor for a deadline.
 constexpr microseconds kLongestNap{2000};
 
@@ -62,7 +69,7 @@ Engine::~Engine() {
 bool Engine::Advance(Channel* channel, Transfer* transfer, bool* moved) {
   try {
     if (channel->stage != nullptr && !transfer->op.point_to_point())
-      return AdvanceShared(channel, transfer, moved);
+      return AdvanceShared(channel, transfer, *host_, moved);
     const bool checked = !channel->check || transfer->check_stage < 0;
     if (checked && GoesThroughSpread(*channel, *transfer)) return AdvanceSpread(channel, transfer, moved);
     while (true) {
@@ -145,11 +152,11 @@ void Engine::Submit(const std::shared_ptr<Channel>& channel, const std::shared_p
 }
 
 void Engine::Idle(int misses, microseconds limit) {
+  if (misses < kSpins) return local::Pause();
   Bell* bell = host_->own_bell();
-  if (bell == nullptr || messages_.load() || misses < kYields) {
-    std::this_thread::yield();
-    return;
-  }
+  const bool poll = bell == nullptr || messages_.load();
+  if (poll && misses >= kPatience) return std::this_thread::sleep_for(std::min(limit, kMessageNap));
+  if (poll || misses < kYields) return std::this_thread::yield();
   Bell::Nap nap(bell);
   {
     const std::lock_guard lock(mutex_);

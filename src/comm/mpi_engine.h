@@ -44,6 +44,15 @@ Operation OperationOf(const Fingerprint& print);  // points into `print`; for it
 // Whether two members mean the same collective: but for the labels, or with them.
 bool SameCollective(const Fingerprint& a, const Fingerprint& b, bool labels);
 
+// How far a collective is whose members read each other's tensors in place.
+enum class DirectStage { kNot, kTake, kAdded, kFetch, kFinished, kOver };
+struct DirectRun {
+  DirectStage stage = DirectStage::kNot;
+  std::vector<const std::byte*> inputs, outputs;  // by member
+  int member = 0;                                 // how many members have been copied from
+  int64_t at = 0;                                 // elements of what is added or copied now
+};
+
 // How far a collective is that goes through shared memory.
 struct SharedRun {
   uint64_t base = 0;   // the stage's rounds before it
@@ -51,10 +60,12 @@ struct SharedRun {
   int64_t piece = 0;   // elements of a piece
   int64_t extent = 0;  // elements that the pieces cut up
   bool twice = false;  // members fetch results from each other, too
+  bool told = false;   // the first round moves no data: members tell each other counts, or where to read
   bool verified = false;
   int64_t staged = 0;  // pieces, as in Lane
   int64_t read = 0;
   int64_t finished = 0;
+  DirectRun direct;
 };
 
 // One operation on its way. Guarded by the engine's mutex, but for `done`.
@@ -153,7 +164,7 @@ bool PostNext(Channel* channel, Transfer* transfer);
 bool PostCheck(Channel* channel, Transfer* transfer);
 // mpi_shared.cpp: moves a collective on through the channel's stage, by a few steps at most; true: it is over
 // here. Throws CommError when members disagree.
-bool AdvanceShared(Channel* channel, Transfer* transfer, bool* moved);
+bool AdvanceShared(Channel* channel, Transfer* transfer, const Host& host, bool* moved);
 // Throws CommError with MPI's text.
 void Check(int code, const char* call);
 

@@ -55,6 +55,14 @@ void StagePiece(const Exchange& exchange, int64_t piece);
 // Takes this member's piece, or adds its slice of a large reduction, out of all members' slots.
 void ReadPiece(const Exchange& exchange, int64_t piece);
 
+// mpi_direct.cpp. Whether the members shall tell each other where their tensors are, as all know alike.
+bool MayGoDirect(const Exchange& exchange);
+void TellWhereabouts(const Exchange& exchange, const Host& host);
+// All have told: takes note of it; false: a tensor is not where the others can read it.
+bool FindTensors(const Exchange& exchange);
+// One step, if one can be made now.
+bool StepDirect(const Exchange& exchange);
+
 // Cuts `extent` elements into pieces of at most `largest`.
 void CutUp(const Exchange& exchange, int64_t extent, int64_t largest);
 // Tells the others what this member calls, in its first slot.

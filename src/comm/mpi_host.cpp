@@ -1,11 +1,18 @@
 #include "comm/mpi_host.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 
 #include "comm/mpi_engine.h"
 
 namespace orthant::mpi {
+namespace {
+
+constexpr int64_t kSmallestHeap = int64_t{1} << 30;  // bytes of addresses
+
+}  // namespace
 
 absl::StatusOr<SharedMemory> ShareAmong(MPI_Comm comm, int64_t bytes) {
   int rank = 0;
@@ -30,7 +37,7 @@ absl::StatusOr<SharedMemory> ShareAmong(MPI_Comm comm, int64_t bytes) {
   return memory;
 }
 
-Host::Host(MPI_Comm world, const std::vector<std::string>& keys, bool share) {
+Host::Host(MPI_Comm world, const std::vector<std::string>& keys, bool share, bool read_in_place) {
   Check(MPI_Comm_rank(world, &rank_), "MPI_Comm_rank");
   std::vector<int> members(keys.size(), 0);  // of each host so far
   for (const std::string& key : keys) {
@@ -45,12 +52,46 @@ Host::Host(MPI_Comm world, const std::vector<std::string>& keys, bool share) {
   // A process that is alone has memory of its own to sleep on.
   absl::StatusOr<SharedMemory> memory =
       ShareAmong(host, static_cast<int64_t>(sizeof(Bell)) * members[static_cast<size_t>(own)]);
-  Check(MPI_Comm_free(&host), "MPI_Comm_free");
   if (memory.ok()) {
     memory_ = *std::move(memory);
+    if (read_in_place && members[static_cast<size_t>(own)] > 1) ShareHeaps(host);
   } else {
     Tell(std::string(memory.status().message()));
   }
+  Check(MPI_Comm_free(&host), "MPI_Comm_free");
+}
+
+void Host::ShareHeaps(MPI_Comm host) {
+  int size = 0;
+  Check(MPI_Comm_size(host, &size), "MPI_Comm_size");
+  // Together all heaps have twice as many addresses as there is memory: room for what lies scattered.
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  const absl::StatusOr<const SharedHeap*> own = InstallSharedHeap(std::max(kSmallestHeap, 2 * memory / size));
+  std::vector<SharedMemoryHandle> handles(static_cast<size_t>(size));
+  const SharedMemoryHandle handle = own.ok() ? (*own)->handle() : SharedMemoryHandle();
+  Check(MPI_Allgather(&handle, sizeof(handle), MPI_BYTE, handles.data(), sizeof(handle), MPI_BYTE, host),
+        "MPI_Allgather");
+  std::vector<SharedMemory> heaps;
+  for (const SharedMemoryHandle& other : handles) {
+    absl::StatusOr<SharedMemory> heap = SharedMemory::Attach(other, /*read_only=*/true);
+    if (!heap.ok()) break;
+    heaps.push_back(*std::move(heap));
+  }
+  int mine = heaps.size() == handles.size() ? 1 : 0;
+  int all = 0;
+  Check(MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, host), "MPI_Allreduce");
+  if (all == 0) return;  // large tensors are copied, as small ones are
+  own_heap_ = *own;
+  heaps_ = std::move(heaps);
+}
+
+const std::byte* Host::heap(int world_rank) const {
+  if (heaps_.empty() || host_of(world_rank) != host_of(rank_)) return nullptr;
+  return heaps_[static_cast<size_t>(place_[static_cast<size_t>(world_rank)])].data();
+}
+
+int64_t Host::OffsetInHeap(const void* address) const {
+  return own_heap_ == nullptr ? -1 : own_heap_->OffsetOf(address);
 }
 
 void Host::Tell(const std::string& why) const {

@@ -1,6 +1,7 @@
 // The course of a collective in shared memory: every member copies what the others need, a piece at a time,
-// into its slots, and the others read it there; while one slot is read the next one is filled. Nothing here
-// waits: a step is made when the others' counters allow it.
+// into its slots, and the others read it there; while one slot is read the next one is filled. Large ones go
+// without slots where tensors can be read in place (mpi_direct.cpp). Nothing here waits: a step is made when
+// the others' counters allow it.
 #include <algorithm>
 
 #include "comm/mpi_exchange.h"
@@ -34,36 +35,46 @@ void Cut(const Exchange& x, int64_t extent) {
 
 void Begin(const Exchange& x) {
   x.run.base = x.stage.rounds();
-  // How far split counts go is known only when all have told theirs: their first round moves no data.
-  Cut(x, x.op.kind == OpKind::kAllToAllSplit ? 0 : x.op.count);
+  x.run.told = x.op.kind == OpKind::kAllToAllSplit || MayGoDirect(x);
+  Cut(x, x.run.told ? 0 : x.op.count);
 }
 
-void StageFirst(const Exchange& x) {
+void StageFirst(const Exchange& x, const Host& host) {
   StagePrint(x);
   if (x.op.kind == OpKind::kAllToAllSplit) {
     int64_t* counts = x.stage.counts(x.me, x.run.base);
     std::copy(x.op.input_counts->begin(), x.op.input_counts->end(), counts);
     std::copy(x.op.output_counts->begin(), x.op.output_counts->end(), counts + x.n);
+  } else if (x.run.told) {
+    TellWhereabouts(x, host);
   }
   StagePiece(x, 0);
 }
 
-// All split counts have been told: now come the pieces, after the round that is over.
-void BeginLots(const Exchange& x) {
+int64_t LargestLot(const Exchange& x) {
   int64_t largest = 0;
   for (int member = 0; member < x.n; ++member) {
     const int64_t* counts = x.stage.counts(member, x.run.base);
     largest = std::max(largest, *std::max_element(counts, counts + x.n));
   }
+  return largest;
+}
+
+// All have told how far split counts go, or where their tensors are: now comes the data, after the round that
+// is over.
+void BeginData(const Exchange& x) {
+  const bool split = x.op.kind == OpKind::kAllToAllSplit;
+  const int64_t extent = split ? LargestLot(x) : x.op.count;
+  if (!split && FindTensors(x)) x.run.direct.stage = DirectStage::kTake;
   x.stage.PublishFinished(x.run.base + 1);
   x.stage.Advance(1);
   x.run.base = x.stage.rounds();
   x.run.staged = 0;
-  Cut(x, largest);
+  Cut(x, extent);
 }
 
 // One step, if one can be made now.
-bool Step(const Exchange& x) {
+bool Step(const Exchange& x, const Host& host) {
   constexpr uint64_t kAhead = Stage::kSlots;
   SharedRun& run = x.run;
   Stage& stage = x.stage;
@@ -72,12 +83,13 @@ bool Step(const Exchange& x) {
     if (stage.Least(&Lane::staged) <= run.base) return false;
     Verify(x);
     run.verified = true;
-    if (x.op.kind == OpKind::kAllToAllSplit) BeginLots(x);
+    if (run.told) BeginData(x);
   }
+  if (run.direct.stage != DirectStage::kNot) return StepDirect(x);
   // What lets the others go on comes first.
   if (run.staged < (run.verified ? run.pieces : 1) &&
       stage.Least(&Lane::read) + kAhead > x.round(run.staged)) {
-    run.verified ? StagePiece(x, run.staged) : StageFirst(x);
+    run.verified ? StagePiece(x, run.staged) : StageFirst(x, host);
     stage.Publish(&Lane::staged, x.round(++run.staged));
     return true;
   }
@@ -103,13 +115,17 @@ bool Step(const Exchange& x) {
 
 }  // namespace
 
-bool AdvanceShared(Channel* channel, Transfer* transfer, bool* moved) {
+bool AdvanceShared(Channel* channel, Transfer* transfer, const Host& host, bool* moved) {
   const Exchange x{*channel, *transfer};
   try {
     for (int step = 0; step < kStepsAtOnce; ++step) {
-      if (!Step(x)) return false;
+      if (!Step(x, host)) return false;
       *moved = true;
-      if (x.run.verified && x.run.finished == x.run.pieces) {
+      if (x.run.direct.stage == DirectStage::kOver) {
+        x.stage.Advance(1);
+        return true;
+      }
+      if (x.run.direct.stage == DirectStage::kNot && x.run.verified && x.run.finished == x.run.pieces) {
         x.stage.Advance(static_cast<uint64_t>(x.run.pieces));
         return true;
       }

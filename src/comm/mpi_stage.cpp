@@ -21,9 +21,13 @@ int64_t RoundUp(int64_t value, int64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
+// What a member calls, and where its tensors are.
+int64_t CallBytes() {
+  return RoundUp(static_cast<int64_t>(sizeof(Fingerprint) + sizeof(Whereabouts)), 128);
+}
+
 int64_t HeadBytes(int members) {
-  return RoundUp(static_cast<int64_t>(sizeof(Fingerprint)), 128) +
-         RoundUp(2 * members * static_cast<int64_t>(sizeof(int64_t)), 128);
+  return CallBytes() + RoundUp(2 * members * static_cast<int64_t>(sizeof(int64_t)), 128);
 }
 
 // A result is a member's slice of the data, at most half of it.
@@ -46,8 +50,13 @@ int64_t Stage::BytesFor(int members, int64_t slot_bytes) {
   return LanesBytes(members) + members * static_cast<int64_t>(kSlots) * SlotStride(members, slot_bytes);
 }
 
-Stage::Stage(SharedMemory memory, int member, int64_t slot_bytes, std::vector<Bell*> bells)
-    : memory_(std::move(memory)), member_(member), bells_(std::move(bells)), slot_bytes_(slot_bytes) {}
+Stage::Stage(SharedMemory memory, int member, int64_t slot_bytes, std::vector<Bell*> bells,
+             std::vector<const std::byte*> heaps)
+    : memory_(std::move(memory)),
+      member_(member),
+      bells_(std::move(bells)),
+      heaps_(std::move(heaps)),
+      slot_bytes_(slot_bytes) {}
 
 Lane& Stage::lane(int member) const {
   return reinterpret_cast<Lane*>(memory_.data())[member];
@@ -62,9 +71,12 @@ Fingerprint* Stage::print(int member, uint64_t round) const {
   return reinterpret_cast<Fingerprint*>(slot(member, round));
 }
 
+Whereabouts* Stage::whereabouts(int member, uint64_t round) const {
+  return reinterpret_cast<Whereabouts*>(slot(member, round) + sizeof(Fingerprint));
+}
+
 int64_t* Stage::counts(int member, uint64_t round) const {
-  return reinterpret_cast<int64_t*>(slot(member, round) +
-                                    RoundUp(static_cast<int64_t>(sizeof(Fingerprint)), 128));
+  return reinterpret_cast<int64_t*>(slot(member, round) + CallBytes());
 }
 
 std::byte* Stage::data(int member, uint64_t round) const {

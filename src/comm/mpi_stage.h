@@ -14,6 +14,12 @@ namespace orthant::mpi {
 
 struct Fingerprint;
 
+// Where a member's tensors lie in its heap, in bytes; -1: not in it.
+struct Whereabouts {
+  int64_t input = -1;
+  int64_t output = -1;
+};
+
 // How far a member is, in rounds since the group was made. A collective takes one round a piece, at least
 // one, the same number on all members, so that all agree on the number of each round.
 struct alignas(128) Lane {
@@ -33,15 +39,21 @@ class Stage {
   // Bytes of memory for a group.
   static int64_t BytesFor(int members, int64_t slot_bytes);
 
-  // `memory`: zeroes of BytesFor(bells.size(), slot_bytes). `bells`: of the members, in their order.
-  Stage(SharedMemory memory, int member, int64_t slot_bytes, std::vector<Bell*> bells);
+  // `memory`: zeroes of BytesFor(bells.size(), slot_bytes). `bells`: of the members, in their order. `heaps`:
+  // likewise, to be read; empty: they cannot be.
+  Stage(SharedMemory memory, int member, int64_t slot_bytes, std::vector<Bell*> bells,
+        std::vector<const std::byte*> heaps = {});
 
   int members() const { return static_cast<int>(bells_.size()); }
   int64_t slot_bytes() const { return slot_bytes_; }
   int64_t bytes() const { return memory_.bytes(); }
+  bool reads_heaps() const { return !heaps_.empty(); }
+  const std::byte* heap(int member) const { return heaps_[static_cast<size_t>(member)]; }
 
-  // Of a member's slot for a round: what it calls, its split counts (to each, then from each), data, result.
+  // Of a member's slot for a round: what it calls, where its tensors are, its split counts (to each, then
+  // from each), data, result.
   Fingerprint* print(int member, uint64_t round) const;
+  Whereabouts* whereabouts(int member, uint64_t round) const;
   int64_t* counts(int member, uint64_t round) const;
   std::byte* data(int member, uint64_t round) const;
   std::byte* result(int member, uint64_t round) const;
@@ -66,6 +78,7 @@ class Stage {
   SharedMemory memory_;
   int member_;
   std::vector<Bell*> bells_;
+  std::vector<const std::byte*> heaps_;
   int64_t slot_bytes_;
   uint64_t rounds_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,8 +20,8 @@ absl::Status Refused(const std::string& what) {
   return absl::UnavailableError(absl::StrFormat("%s: %s", what, std::strerror(errno)));
 }
 
-absl::StatusOr<std::byte*> Map(int file, int64_t bytes) {
-  void* data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+absl::StatusOr<std::byte*> Map(int file, int64_t bytes, int protection) {
+  void* data = mmap(nullptr, static_cast<size_t>(bytes), protection, MAP_SHARED | MAP_NORESERVE, file, 0);
   if (data == MAP_FAILED) return Refused(absl::StrFormat("mmap of %d shared bytes", bytes));
   return static_cast<std::byte*>(data);
 }
@@ -28,22 +29,28 @@ absl::StatusOr<std::byte*> Map(int file, int64_t bytes) {
 }  // namespace
 
 absl::StatusOr<SharedMemory> SharedMemory::Create(int64_t bytes) {
+  // Beyond the limit of files ftruncate would not fail, but end the process.
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && static_cast<uint64_t>(bytes) > limit.rlim_cur) {
+    return absl::UnavailableError(absl::StrFormat(
+        "%d bytes of shared memory: more than the limit of a file's size (ulimit -f)", bytes));
+  }
   SharedMemory memory;
   memory.file_ = memfd_create("orthant", MFD_CLOEXEC);
   if (memory.file_ < 0) return Refused("memfd_create");
   if (ftruncate(memory.file_, bytes) != 0)
     return Refused(absl::StrFormat("%d bytes of shared memory", bytes));
-  absl::StatusOr<std::byte*> data = Map(memory.file_, bytes);
+  absl::StatusOr<std::byte*> data = Map(memory.file_, bytes, PROT_READ | PROT_WRITE);
   if (!data.ok()) return data.status();
   memory.data_ = *data;
   memory.bytes_ = bytes;
   return memory;
 }
 
-absl::StatusOr<SharedMemory> SharedMemory::Attach(const SharedMemoryHandle& handle) {
+absl::StatusOr<SharedMemory> SharedMemory::Attach(const SharedMemoryHandle& handle, bool read_only) {
   const std::string path = absl::StrFormat("/proc/%d/fd/%d", handle.pid, handle.file);
   SharedMemory memory;
-  memory.file_ = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  memory.file_ = open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
   if (memory.file_ < 0) return Refused(path);
   struct stat found {};
   if (fstat(memory.file_, &found) != 0) return Refused(path);
@@ -51,7 +58,8 @@ absl::StatusOr<SharedMemory> SharedMemory::Attach(const SharedMemoryHandle& hand
     return absl::UnavailableError(
         absl::StrFormat("%s is another file here: the process is in another container", path));
   }
-  absl::StatusOr<std::byte*> data = Map(memory.file_, handle.bytes);
+  absl::StatusOr<std::byte*> data =
+      Map(memory.file_, handle.bytes, read_only ? PROT_READ : PROT_READ | PROT_WRITE);
   if (!data.ok()) return data.status();
   memory.data_ = *data;
   memory.bytes_ = handle.bytes;

@@ -74,7 +74,13 @@ class Merge : public ::testing::EmptyTestEventListener {
     const int rank = g_runtime->rank();
     const int length = static_cast<int>(own.size());
     std::vector<int> lengths(size);
-    MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD);
+    // Processes that have nothing to do in a test wait here, asleep: the others want the cores.
+    MPI_Request request = MPI_REQUEST_NULL;
+    MPI_Iallgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD, &request);
+    for (int complete = 0; complete == 0;) {
+      MPI_Test(&request, &complete, MPI_STATUS_IGNORE);
+      if (complete == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
     watchdog_.Stop();
     int total = 0;
     std::vector<int> offsets(size);
@@ -105,12 +111,16 @@ int RunTests(int argc, char** argv) {
   // Lets the suite run with tiny MPI calls, as if every tensor had more than 2^31 elements.
   if (const char* count = std::getenv("ORTHANT_TEST_MPI_MAX_COUNT")) options.max_count = std::atoll(count);
   // Or pieces so small that every tensor takes many; several hosts of so many ranks; no shared memory.
-  if (const char* bytes = std::getenv("ORTHANT_TEST_MPI_SLOT_BYTES")) options.slot_bytes = std::atoll(bytes);
+  if (const char* bytes = std::getenv("ORTHANT_TEST_MPI_SLOT_BYTES")) {
+    options.slot_bytes = std::atoll(bytes);
+    options.read_in_place = false;
+  }
   if (const char* ranks = std::getenv("ORTHANT_TEST_MPI_RANKS_PER_HOST")) {
     options.host_name = [per_host = std::atoi(ranks)](int rank) {
       return "host" + std::to_string(rank / per_host);
     };
   }
+  if (std::getenv("ORTHANT_TEST_MPI_STAGED") != nullptr) options.read_in_place = false;
   options.shared_memory = std::getenv("ORTHANT_TEST_MPI_MESSAGES") == nullptr;
   auto runtime = MpiRuntime::Start(options);
   if (!runtime.ok()) {

@@ -100,6 +100,11 @@ TEST_P(Staging, LargeSharesArriveWhole) {
         world.Broadcast(tensor, root, "one");
         EXPECT_TRUE(at::equal(tensor, parts[static_cast<size_t>(root)])) << "broadcast of " << size;
       }
+      const at::Tensor exchanged = at::full({size * n}, -9, at::kFloat);
+      world.AllToAll(exchanged, whole + me, "parts");
+      std::vector<at::Tensor> mine;
+      for (int rank = 0; rank < n; ++rank) mine.push_back(parts[static_cast<size_t>(me)] + rank);
+      EXPECT_TRUE(at::equal(exchanged, at::cat(mine))) << "all_to_all of " << size;
       // Rank r sends (r + to) % 3 thirds to each.
       std::vector<int64_t> sends;
       std::vector<int64_t> receives;
@@ -116,6 +121,29 @@ TEST_P(Staging, LargeSharesArriveWhole) {
       const at::Tensor output = at::full({total}, -9, at::kFloat);
       world.AllToAllSplit(output, receives, at::cat(lots), sends, "lots");
       EXPECT_TRUE(at::equal(output, at::cat(expected))) << "all_to_all_split of " << size;
+    }
+  });
+}
+
+// One member's tensors lie where the others cannot read them, as those of another library do.
+TEST_P(Staging, TensorsOfAnotherAllocatorArriveToo) {
+  RunRanks(GetParam(), [](Communicator& world) {
+    const int n = world.size();
+    const int me = world.rank();
+    const int64_t size = 200003;
+    std::vector<float> memory(static_cast<size_t>(size));
+    at::Tensor tensor =
+        me == n / 2 ? at::from_blob(memory.data(), {size}, at::kFloat) : at::empty({size}, at::kFloat);
+    tensor.copy_(Part(me, size, at::kFloat));
+    world.AllReduce(tensor, ReduceOp::kSum, "sum");
+    EXPECT_TRUE(at::equal(tensor, SumInRankOrder(n, size, at::kFloat)));
+    const at::Tensor gathered = at::full({size * n}, -9, at::kFloat);
+    world.AllGather(gathered, tensor.copy_(Part(me, size, at::kFloat)), "shares");
+    for (int rank = 0; rank < n; ++rank)
+      EXPECT_TRUE(at::equal(gathered.narrow(0, rank * size, size), Part(rank, size, at::kFloat))) << rank;
+    for (const int root : {n / 2, 0}) {
+      world.Broadcast(tensor.copy_(Part(me, size, at::kFloat)), root, "one");
+      EXPECT_TRUE(at::equal(tensor, Part(root, size, at::kFloat))) << "from " << root;
     }
   });
 }
