@@ -69,7 +69,8 @@ absl::Status Bench(const Options& options) {
         if (measured.ok() && world.rank() == 0) result = *std::move(measured);
         return measured.status();
       },
-      {"", [mesh = run->mesh](int rank) { return mesh.Describe(rank); }});
+      {"", [mesh = run->mesh](int rank) { return mesh.Describe(rank); }},
+      OrderOf(config.parallel, run->mesh));
   bar.reset();
   if (!ran.ok() || !(*launcher)->first()) return ran;
   const std::string text = options.result_line        ? ResultLine(result)

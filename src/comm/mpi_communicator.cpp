@@ -46,7 +46,7 @@ std::unique_ptr<Stage> MakeStage(const Host& host, MPI_Comm comm, int place,
   for (const int member : world_ranks) bells.push_back(host.bell(member));
   // All members see the same: they are on one host, and there all share or none.
   if (std::count(bells.begin(), bells.end(), nullptr) > 0) return nullptr;
-  std::vector<const std::byte*> heaps;
+  std::vector<std::byte*> heaps;
   for (const int member : world_ranks) {
     if (host.heap(member) != nullptr) heaps.push_back(host.heap(member));
   }

@@ -1,6 +1,7 @@
-// The direct course of a large collective, when all members' tensors lie in heaps that the others can read:
-// everyone reads the others' tensors in place, as the threads of `local` do, and nothing is staged. Members
-// meet once for a copy, twice for an all-reduce, whatever the size.
+// The direct course of a large collective, when all members' tensors lie in heaps that the others reach:
+// everyone adds its slice, or takes its share, out of the others' tensors, as the threads of `local` do, and
+// nothing is staged. Members meet twice, whatever the size: when all tensors are known, and when all are
+// done.
 #include "absl/container/inlined_vector.h"
 #include "comm/mpi_exchange.h"
 #include "comm/reduce.h"
@@ -14,75 +15,73 @@ constexpr int64_t kSmallestDirect = 256 << 10;
 constexpr int64_t kReduceStep = 128 << 10;
 constexpr int64_t kCopyStep = 512 << 10;
 
-bool Reduces(OpKind kind) {
-  return kind == OpKind::kAllReduce || kind == OpKind::kReduceScatter;
+bool Sums(OpKind kind) {
+  return kind == OpKind::kAllReduce || kind == OpKind::kReduce || kind == OpKind::kReduceScatter;
 }
 
-// Elements of the tensor that the members cut up between them.
-int64_t WholeElements(const Exchange& x) {
-  const bool whole = x.op.kind == OpKind::kAllReduce || x.op.kind == OpKind::kBroadcast;
-  return whole ? x.op.count : x.op.count * x.n;
+// Bytes of the tensor that the members cut up between them.
+int64_t WholeBytes(const Exchange& x) {
+  const bool whole =
+      x.op.kind == OpKind::kAllReduce || x.op.kind == OpKind::kReduce || x.op.kind == OpKind::kBroadcast;
+  return x.op.count * x.size * (whole ? 1 : x.n);
 }
 
-// Whether the others read this member's input.
+// Whether the others read this member's input, and whether they write to its output.
 bool InputIsRead(const Exchange& x, int member) {
   return x.op.kind != OpKind::kBroadcast || member == x.op.peer;
 }
-
-const std::byte* InputOf(const Exchange& x, int member) {
-  return member == x.me ? x.In(0) : x.run.direct.inputs[static_cast<size_t>(member)];
+bool OutputIsWritten(const Exchange& x, int member) {
+  return x.op.kind == OpKind::kAllReduce || (x.op.kind == OpKind::kReduce && member == x.op.peer);
 }
 
-// An all-reduce's slice that a member adds up for all, in elements.
-Slice DirectSlice(const Exchange& x, int member) {
+// What a member adds up: its slice of an all-reduce or a reduce, for all or for the root, or its share.
+Slice SumOf(const Exchange& x) {
+  if (x.op.kind == OpKind::kReduceScatter) return {0, x.op.count};
   const int64_t line = kCacheLine / x.size;
   const int64_t share = ((x.op.count + x.n - 1) / x.n + line - 1) / line * line;
-  const int64_t first = std::min(x.op.count, member * share);
+  const int64_t first = std::min(x.op.count, x.me * share);
   return {first, std::min(x.op.count, first + share) - first};
-}
-
-void Add(const Exchange& x, int64_t begin, int64_t end, int64_t offset) {
-  absl::InlinedVector<const void*, 64> sources(x.n);
-  for (int member = 0; member < x.n; ++member) sources[member] = InputOf(x, member) + offset * x.size;
-  void* target = x.op.output;
-  ReduceInto(x.op.dtype, x.op.reduce, sources.data(), x.n, &target, 1, begin, end);
-}
-
-// What this member copies from another one: elements of that one's tensor, from `from` on, to `to` of its
-// own.
-struct Lift {
-  const std::byte* source = nullptr;
-  int64_t from = 0, to = 0, count = 0;
-};
-
-Lift LiftOf(const Exchange& x, int member) {
-  const int64_t share = x.op.count;
-  switch (x.op.kind) {
-    case OpKind::kAllReduce: {  // the second time: what the others have added up
-      const Slice slice = DirectSlice(x, member);
-      if (member == x.me) return {};
-      return {x.run.direct.outputs[static_cast<size_t>(member)], slice.offset, slice.offset, slice.count};
-    }
-    case OpKind::kBroadcast:
-      if (x.root() || member != x.op.peer) return {};
-      return {InputOf(x, member), 0, 0, share};
-    case OpKind::kAllGather:
-      return {InputOf(x, member), 0, member * share, share};
-    default:  // all-to-all
-      return {InputOf(x, member), x.me * share, member * share, share};
-  }
 }
 
 // The next step of adding; true: nothing is left.
 bool AddOn(const Exchange& x) {
   DirectRun& run = x.run.direct;
-  const bool scatter = x.op.kind == OpKind::kReduceScatter;
-  const Slice own = scatter ? Slice{0, x.op.count} : DirectSlice(x, x.me);
-  const int64_t begin = own.offset + run.at;
-  const int64_t end = std::min(own.offset + own.count, begin + kReduceStep / x.size);
-  if (end > begin) Add(x, begin, end, scatter ? x.me * x.op.count : 0);
+  const Slice sum = SumOf(x);
+  const int64_t begin = sum.offset + run.at;
+  const int64_t end = std::min(sum.offset + sum.count, begin + kReduceStep / x.size);
+  const int64_t shift = x.op.kind == OpKind::kReduceScatter ? x.me * x.op.count * x.size : 0;
+  absl::InlinedVector<const void*, 64> sources(x.n);
+  absl::InlinedVector<void*, 64> targets;
+  for (int member = 0; member < x.n; ++member) {
+    const auto i = static_cast<size_t>(member);
+    sources[i] = run.inputs[i] + shift;
+    if (OutputIsWritten(x, member)) targets.push_back(run.outputs[i]);
+  }
+  if (x.op.kind == OpKind::kReduceScatter) targets.push_back(x.op.output);
+  ReduceInto(x.op.dtype, x.op.reduce, sources.data(), x.n, targets.data(), static_cast<int>(targets.size()),
+             begin, end);
   run.at += end - begin;
-  return run.at >= own.count;
+  return run.at >= sum.count;
+}
+
+// What this member takes from another one: `count` elements from `source` on, to element `to` of its output.
+struct Lift {
+  const std::byte* source = nullptr;
+  int64_t to = 0, count = 0;
+};
+
+Lift LiftOf(const Exchange& x, int member) {
+  const std::byte* input = x.run.direct.inputs[static_cast<size_t>(member)];
+  const int64_t share = x.op.count;
+  switch (x.op.kind) {
+    case OpKind::kBroadcast:
+      if (x.root() || member != x.op.peer) return {};
+      return {input, 0, share};
+    case OpKind::kAllGather:
+      return {input, member * share, share};
+    default:  // all-to-all
+      return {input + x.me * share * x.size, member * share, share};
+  }
 }
 
 // The next step of copying, from the neighbour on so that not all read the same; true: nothing is left.
@@ -90,7 +89,7 @@ bool CopyOn(const Exchange& x) {
   DirectRun& run = x.run.direct;
   const Lift lift = LiftOf(x, (x.me + 1 + run.member) % x.n);
   const int64_t count = std::min(lift.count - run.at, kCopyStep / x.size);
-  x.Copy(x.Out(lift.to + run.at), lift.source + (lift.from + run.at) * x.size, count);
+  if (count > 0) x.Copy(x.Out(lift.to + run.at), lift.source + run.at * x.size, count);
   run.at += count;
   if (run.at < lift.count) return false;
   run.at = 0;
@@ -100,14 +99,15 @@ bool CopyOn(const Exchange& x) {
 }  // namespace
 
 bool MayGoDirect(const Exchange& x) {
-  if (!x.stage.reads_heaps() || x.spread != nullptr) return false;
+  if (!x.stage.reaches_heaps() || x.spread != nullptr) return false;
   switch (x.op.kind) {
     case OpKind::kAllReduce:
+    case OpKind::kReduce:
     case OpKind::kReduceScatter:
     case OpKind::kAllGather:
     case OpKind::kAllToAll:
     case OpKind::kBroadcast:
-      return WholeElements(x) * x.size >= kSmallestDirect;
+      return WholeBytes(x) >= kSmallestDirect;
     default:
       return false;
   }
@@ -121,44 +121,30 @@ bool FindTensors(const Exchange& x) {
   DirectRun& run = x.run.direct;
   for (int member = 0; member < x.n; ++member) {
     const Whereabouts& where = *x.stage.whereabouts(member, x.run.base);
-    const bool known = (where.input >= 0 || !InputIsRead(x, member)) &&
-                       (where.output >= 0 || x.op.kind != OpKind::kAllReduce);
-    if (!known) return false;
+    if ((where.input < 0 && InputIsRead(x, member)) || (where.output < 0 && OutputIsWritten(x, member)))
+      return false;
     run.inputs.push_back(x.stage.heap(member) + where.input);
     run.outputs.push_back(x.stage.heap(member) + where.output);
   }
+  // Its own as it knows them: the cache shall hold them once.
+  run.inputs[static_cast<size_t>(x.me)] = const_cast<std::byte*>(x.In(0));
+  run.outputs[static_cast<size_t>(x.me)] = x.Out(0);
   return true;
 }
 
 bool StepDirect(const Exchange& x) {
   DirectRun& run = x.run.direct;
   const uint64_t after = x.run.base + 1;
-  switch (run.stage) {
-    case DirectStage::kTake:
-      if (!(Reduces(x.op.kind) ? AddOn(x) : CopyOn(x))) return true;
-      run.at = 0;
-      if (x.op.kind == OpKind::kAllReduce) {
-        x.stage.Publish(&Lane::ready, after);
-        run.stage = DirectStage::kAdded;
-      } else {
-        x.stage.PublishFinished(after);
-        run.stage = DirectStage::kFinished;
-      }
-      return true;
-    case DirectStage::kAdded:
-      if (x.stage.Least(&Lane::ready) < after) return false;
-      run.stage = DirectStage::kFetch;
-      return true;
-    case DirectStage::kFetch:
-      if (!CopyOn(x)) return true;
-      x.stage.PublishFinished(after);
-      run.stage = DirectStage::kFinished;
-      return true;
-    default:  // the others may still be reading this member's tensors
-      if (x.stage.Least(&Lane::finished) < after) return false;
-      run.stage = DirectStage::kOver;
-      return true;
+  if (run.stage == DirectStage::kMove) {
+    if (!(Sums(x.op.kind) ? AddOn(x) : CopyOn(x))) return true;
+    x.stage.PublishFinished(after);
+    run.stage = DirectStage::kFinished;
+    return true;
   }
+  // The others may still be at work on this member's tensors.
+  if (x.stage.Least(&Lane::finished) < after) return false;
+  run.stage = DirectStage::kOver;
+  return true;
 }
 
 }  // namespace orthant::mpi

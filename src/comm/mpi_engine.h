@@ -44,13 +44,13 @@ Operation OperationOf(const Fingerprint& print);  // points into `print`; for it
 // Whether two members mean the same collective: but for the labels, or with them.
 bool SameCollective(const Fingerprint& a, const Fingerprint& b, bool labels);
 
-// How far a collective is whose members read each other's tensors in place.
-enum class DirectStage { kNot, kTake, kAdded, kFetch, kFinished, kOver };
+// How far a collective is whose members reach into each other's tensors.
+enum class DirectStage { kNot, kMove, kFinished, kOver };
 struct DirectRun {
   DirectStage stage = DirectStage::kNot;
-  std::vector<const std::byte*> inputs, outputs;  // by member
-  int member = 0;                                 // how many members have been copied from
-  int64_t at = 0;                                 // elements of what is added or copied now
+  std::vector<std::byte*> inputs, outputs;  // by member; an output that nobody reaches into may be anything
+  int member = 0;                           // how many members have been copied from
+  int64_t at = 0;                           // elements of what is added or copied now
 };
 
 // How far a collective is that goes through shared memory.

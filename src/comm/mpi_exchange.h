@@ -58,7 +58,7 @@ void ReadPiece(const Exchange& exchange, int64_t piece);
 // mpi_direct.cpp. Whether the members shall tell each other where their tensors are, as all know alike.
 bool MayGoDirect(const Exchange& exchange);
 void TellWhereabouts(const Exchange& exchange, const Host& host);
-// All have told: takes note of it; false: a tensor is not where the others can read it.
+// All have told: takes note of it; false: a tensor is not where the others reach it.
 bool FindTensors(const Exchange& exchange);
 // One step, if one can be made now.
 bool StepDirect(const Exchange& exchange);

@@ -37,7 +37,7 @@ absl::StatusOr<SharedMemory> ShareAmong(MPI_Comm comm, int64_t bytes) {
   return memory;
 }
 
-Host::Host(MPI_Comm world, const std::vector<std::string>& keys, bool share, bool read_in_place) {
+Host::Host(MPI_Comm world, const std::vector<std::string>& keys, bool share, bool reach_in) {
   Check(MPI_Comm_rank(world, &rank_), "MPI_Comm_rank");
   std::vector<int> members(keys.size(), 0);  // of each host so far
   for (const std::string& key : keys) {
@@ -54,7 +54,7 @@ Host::Host(MPI_Comm world, const std::vector<std::string>& keys, bool share, boo
       ShareAmong(host, static_cast<int64_t>(sizeof(Bell)) * members[static_cast<size_t>(own)]);
   if (memory.ok()) {
     memory_ = *std::move(memory);
-    if (read_in_place && members[static_cast<size_t>(own)] > 1) ShareHeaps(host);
+    if (reach_in && members[static_cast<size_t>(own)] > 1) ShareHeaps(host);
   } else {
     Tell(std::string(memory.status().message()));
   }
@@ -73,7 +73,7 @@ void Host::ShareHeaps(MPI_Comm host) {
         "MPI_Allgather");
   std::vector<SharedMemory> heaps;
   for (const SharedMemoryHandle& other : handles) {
-    absl::StatusOr<SharedMemory> heap = SharedMemory::Attach(other, /*read_only=*/true);
+    absl::StatusOr<SharedMemory> heap = SharedMemory::Attach(other);
     if (!heap.ok()) break;
     heaps.push_back(*std::move(heap));
   }
@@ -85,7 +85,7 @@ void Host::ShareHeaps(MPI_Comm host) {
   heaps_ = std::move(heaps);
 }
 
-const std::byte* Host::heap(int world_rank) const {
+std::byte* Host::heap(int world_rank) const {
   if (heaps_.empty() || host_of(world_rank) != host_of(rank_)) return nullptr;
   return heaps_[static_cast<size_t>(place_[static_cast<size_t>(world_rank)])].data();
 }

@@ -18,16 +18,16 @@ class Host {
  public:
   // Collective over `world`, which holds every process and gives the world ranks. `keys`: of every process,
   // by world rank; processes with equal keys run on one host. `share`: false: this process shares nothing
-  // with anybody; `read_in_place`: nor its tensors; both the same on all.
-  Host(MPI_Comm world, const std::vector<std::string>& keys, bool share, bool read_in_place);
+  // with anybody; `reach_in`: nor its tensors; both the same on all.
+  Host(MPI_Comm world, const std::vector<std::string>& keys, bool share, bool reach_in);
 
   // Which host a process runs on: the lowest rank there.
   int host_of(int world_rank) const { return host_of_[static_cast<size_t>(world_rank)]; }
   // Of a process of this host; null when memory is not shared with it.
   Bell* bell(int world_rank) const;
   Bell* own_bell() const { return bell(rank_); }
-  // The heap of a process of this host, to read only; null when it cannot be read.
-  const std::byte* heap(int world_rank) const;
+  // The heap of a process of this host; null when it cannot be reached.
+  std::byte* heap(int world_rank) const;
   // Where in this process's heap an address is; -1: not in it.
   int64_t OffsetInHeap(const void* address) const;
   // Says on stderr, once a host, that memory cannot be shared, and that messages do its work.

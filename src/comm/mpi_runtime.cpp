@@ -131,7 +131,7 @@ std::unique_ptr<Communicator> MpiRuntime::World() {
 
 std::shared_ptr<mpi::Engine> MpiRuntime::NewEngine() const {
   return std::make_shared<mpi::Engine>(
-      std::make_shared<mpi::Host>(base_->comm, host_keys_, options_.shared_memory, options_.read_in_place));
+      std::make_shared<mpi::Host>(base_->comm, host_keys_, options_.shared_memory, options_.reach_in));
 }
 
 void MpiRuntime::Watch() {

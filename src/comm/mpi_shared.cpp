@@ -1,7 +1,7 @@
 // The course of a collective in shared memory: every member copies what the others need, a piece at a time,
 // into its slots, and the others read it there; while one slot is read the next one is filled. Large ones go
-// without slots where tensors can be read in place (mpi_direct.cpp). Nothing here waits: a step is made when
-// the others' counters allow it.
+// without slots where members can reach into each other's tensors (mpi_direct.cpp). Nothing here waits: a
+// step is made when the others' counters allow it.
 #include <algorithm>
 
 #include "comm/mpi_exchange.h"
@@ -65,7 +65,7 @@ int64_t LargestLot(const Exchange& x) {
 void BeginData(const Exchange& x) {
   const bool split = x.op.kind == OpKind::kAllToAllSplit;
   const int64_t extent = split ? LargestLot(x) : x.op.count;
-  if (!split && FindTensors(x)) x.run.direct.stage = DirectStage::kTake;
+  if (!split && FindTensors(x)) x.run.direct.stage = DirectStage::kMove;
   x.stage.PublishFinished(x.run.base + 1);
   x.stage.Advance(1);
   x.run.base = x.stage.rounds();

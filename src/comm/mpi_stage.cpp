@@ -51,7 +51,7 @@ int64_t Stage::BytesFor(int members, int64_t slot_bytes) {
 }
 
 Stage::Stage(SharedMemory memory, int member, int64_t slot_bytes, std::vector<Bell*> bells,
-             std::vector<const std::byte*> heaps)
+             std::vector<std::byte*> heaps)
     : memory_(std::move(memory)),
       member_(member),
       bells_(std::move(bells)),

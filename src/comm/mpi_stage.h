@@ -40,15 +40,15 @@ class Stage {
   static int64_t BytesFor(int members, int64_t slot_bytes);
 
   // `memory`: zeroes of BytesFor(bells.size(), slot_bytes). `bells`: of the members, in their order. `heaps`:
-  // likewise, to be read; empty: they cannot be.
+  // likewise; empty: they cannot be reached.
   Stage(SharedMemory memory, int member, int64_t slot_bytes, std::vector<Bell*> bells,
-        std::vector<const std::byte*> heaps = {});
+        std::vector<std::byte*> heaps = {});
 
   int members() const { return static_cast<int>(bells_.size()); }
   int64_t slot_bytes() const { return slot_bytes_; }
   int64_t bytes() const { return memory_.bytes(); }
-  bool reads_heaps() const { return !heaps_.empty(); }
-  const std::byte* heap(int member) const { return heaps_[static_cast<size_t>(member)]; }
+  bool reaches_heaps() const { return !heaps_.empty(); }
+  std::byte* heap(int member) const { return heaps_[static_cast<size_t>(member)]; }
 
   // Of a member's slot for a round: what it calls, where its tensors are, its split counts (to each, then
   // from each), data, result.
@@ -78,7 +78,7 @@ class Stage {
   SharedMemory memory_;
   int member_;
   std::vector<Bell*> bells_;
-  std::vector<const std::byte*> heaps_;
+  std::vector<std::byte*> heaps_;
   int64_t slot_bytes_;
   uint64_t rounds_ = 0;
 };

@@ -20,8 +20,9 @@ absl::Status Refused(const std::string& what) {
   return absl::UnavailableError(absl::StrFormat("%s: %s", what, std::strerror(errno)));
 }
 
-absl::StatusOr<std::byte*> Map(int file, int64_t bytes, int protection) {
-  void* data = mmap(nullptr, static_cast<size_t>(bytes), protection, MAP_SHARED | MAP_NORESERVE, file, 0);
+absl::StatusOr<std::byte*> Map(int file, int64_t bytes) {
+  void* data =
+      mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
   if (data == MAP_FAILED) return Refused(absl::StrFormat("mmap of %d shared bytes", bytes));
   return static_cast<std::byte*>(data);
 }
@@ -40,17 +41,17 @@ absl::StatusOr<SharedMemory> SharedMemory::Create(int64_t bytes) {
   if (memory.file_ < 0) return Refused("memfd_create");
   if (ftruncate(memory.file_, bytes) != 0)
     return Refused(absl::StrFormat("%d bytes of shared memory", bytes));
-  absl::StatusOr<std::byte*> data = Map(memory.file_, bytes, PROT_READ | PROT_WRITE);
+  absl::StatusOr<std::byte*> data = Map(memory.file_, bytes);
   if (!data.ok()) return data.status();
   memory.data_ = *data;
   memory.bytes_ = bytes;
   return memory;
 }
 
-absl::StatusOr<SharedMemory> SharedMemory::Attach(const SharedMemoryHandle& handle, bool read_only) {
+absl::StatusOr<SharedMemory> SharedMemory::Attach(const SharedMemoryHandle& handle) {
   const std::string path = absl::StrFormat("/proc/%d/fd/%d", handle.pid, handle.file);
   SharedMemory memory;
-  memory.file_ = open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+  memory.file_ = open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (memory.file_ < 0) return Refused(path);
   struct stat found {};
   if (fstat(memory.file_, &found) != 0) return Refused(path);
@@ -58,8 +59,7 @@ absl::StatusOr<SharedMemory> SharedMemory::Attach(const SharedMemoryHandle& hand
     return absl::UnavailableError(
         absl::StrFormat("%s is another file here: the process is in another container", path));
   }
-  absl::StatusOr<std::byte*> data =
-      Map(memory.file_, handle.bytes, read_only ? PROT_READ : PROT_READ | PROT_WRITE);
+  absl::StatusOr<std::byte*> data = Map(memory.file_, handle.bytes);
   if (!data.ok()) return data.status();
   memory.data_ = *data;
   memory.bytes_ = handle.bytes;

@@ -26,7 +26,7 @@ class SharedMemory {
   static absl::StatusOr<SharedMemory> Create(int64_t bytes);
   // The memory that another process (or this one) has made and keeps open. UnavailableError with the reason,
   // as when the maker is in another container.
-  static absl::StatusOr<SharedMemory> Attach(const SharedMemoryHandle& handle, bool read_only = false);
+  static absl::StatusOr<SharedMemory> Attach(const SharedMemoryHandle& handle);
 
   SharedMemory() = default;
   ~SharedMemory();

@@ -124,13 +124,12 @@ absl::Status TrainRank(const PreparedRun& run, bool json, Communicator& world,
   return trained;
 }
 
-// How processes become ranks.
+}  // namespace
+
 OrderRanks OrderOf(const ParallelConfig& parallel, const Mesh& mesh) {
   if (parallel.placement != "by_host") return nullptr;
   return [mesh](const std::vector<std::string>& hosts) { return PlaceByHost(mesh, NumberHosts(hosts)); };
 }
-
-}  // namespace
 
 absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedConfig& loaded, bool json) {
   absl::StatusOr<PreparedRun> run =

@@ -113,14 +113,14 @@ int RunTests(int argc, char** argv) {
   // Or pieces so small that every tensor takes many; several hosts of so many ranks; no shared memory.
   if (const char* bytes = std::getenv("ORTHANT_TEST_MPI_SLOT_BYTES")) {
     options.slot_bytes = std::atoll(bytes);
-    options.read_in_place = false;
+    options.reach_in = false;
   }
   if (const char* ranks = std::getenv("ORTHANT_TEST_MPI_RANKS_PER_HOST")) {
     options.host_name = [per_host = std::atoi(ranks)](int rank) {
       return "host" + std::to_string(rank / per_host);
     };
   }
-  if (std::getenv("ORTHANT_TEST_MPI_STAGED") != nullptr) options.read_in_place = false;
+  if (std::getenv("ORTHANT_TEST_MPI_STAGED") != nullptr) options.reach_in = false;
   options.shared_memory = std::getenv("ORTHANT_TEST_MPI_MESSAGES") == nullptr;
   auto runtime = MpiRuntime::Start(options);
   if (!runtime.ok()) {

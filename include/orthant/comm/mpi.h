@@ -27,9 +27,10 @@ struct MpiOptions {
   bool check = false;
   // Groups on one host communicate through memory they share; false: through MPI, as groups that span hosts.
   bool shared_memory = true;
-  // Large tensors of ranks on one host lie where the others read them in place, which takes LibTorch's CPU
-  // allocator over; false: they are copied through the memory that a group shares, as small ones are.
-  bool read_in_place = true;
+  // Large tensors of ranks on one host lie where the others reach into them, as threads do, which takes
+  // LibTorch's CPU allocator over; false: they are copied through the memory that a group shares, as small
+  // ones are.
+  bool reach_in = true;
   // Bytes that a member stages at a time for the others, twice; 0: what measured best.
   int64_t slot_bytes = 0;
   // What a process calls its host, by its rank; null: as the machine does. For tests that play several hosts

@@ -25,6 +25,9 @@ struct PreparedRun {
 // Checks the configuration, opens the data and checks one against the other.
 absl::StatusOr<PreparedRun> PrepareRun(const RunConfig& config, const OriginOf& origin);
 
+// How processes become ranks, for Launcher::Run (parallel.placement).
+OrderRanks OrderOf(const ParallelConfig& parallel, const Mesh& mesh);
+
 // A whole run: checks, folder, ranks, loop. What `orthant train` does.
 absl::Status TrainRun(Launcher& launcher, const RunConfig& config, const LoadedConfig& loaded, bool json);
 
