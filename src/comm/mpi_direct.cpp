@@ -10,7 +10,7 @@ namespace orthant::mpi {
 namespace {
 
 // Smaller operations are over before the members have told each other where their tensors are.
-constexpr int64_t kSmallestDirect = 256 << 10;
+constexpr int64_t kSmallestDirect = 64 << 10;
 // Of one step; then the other groups' operations have their turn.
 constexpr int64_t kReduceStep = 128 << 10;
 constexpr int64_t kCopyStep = 512 << 10;

@@ -19,7 +19,7 @@ namespace orthant {
 class SharedHeap {
  public:
   // Smaller blocks are not worth a place here.
-  static constexpr int64_t kSmallestBlock = 256 << 10;
+  static constexpr int64_t kSmallestBlock = 32 << 10;
 
   // `span`: bytes of addresses; memory comes when it is first touched. UnavailableError with the reason when
   // the system refuses.
