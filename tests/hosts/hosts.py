@@ -195,7 +195,8 @@ class Hosts:
 
     def command(self, host, *command):
         """-> the command that runs this one on a host."""
-        return [sys.executable, "-B", f"{HERE}/on.py", self.folder, host, shlex.join(command)]
+        line = "exec " + shlex.join(command)  # a signal is to reach the command, not a shell above it
+        return [sys.executable, "-B", f"{HERE}/on.py", self.folder, host, line]
 
     def start(self, host, *command, **keywords):
         """-> a Popen of the command on a host; signals to it reach the command."""
