@@ -32,7 +32,7 @@ SlurmctldHost=host1
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=/dev/shm/munge/socket,cred_expire=2
+AuthInfo=socket=/dev/shm/munge/socket,cred_expire=5
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
