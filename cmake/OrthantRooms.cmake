@@ -50,8 +50,12 @@ function(orthant_use_torch_pch target)
   target_precompile_headers(${target} REUSE_FROM orthant_torch_pch)
 endfunction()
 
+# What tests compute themselves is little: a quarter less time in the compiler.
+set(_orthant_test_options $<$<CONFIG:Release>:-O1>)
+
 # For tests: GoogleTest, and LibTorch when `kind` is torch rather than plain.
 function(orthant_use_test_pch target kind)
+  target_compile_options(${target} PRIVATE ${_orthant_test_options})
   if(NOT TARGET orthant_test_${kind}_pch)
     set(headers <gtest/gtest.h> <gmock/gmock.h>)
     set(link GTest::gtest GTest::gmock)
@@ -63,6 +67,7 @@ function(orthant_use_test_pch target kind)
       list(APPEND link orthant_dep_json orthant_dep_absl)
     endif()
     _orthant_pch(test_${kind} LINK ${link} HEADERS ${headers})
+    target_compile_options(orthant_test_${kind}_pch PRIVATE ${_orthant_test_options})
   endif()
   target_precompile_headers(${target} REUSE_FROM orthant_test_${kind}_pch)
 endfunction()
