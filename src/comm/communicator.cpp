@@ -87,8 +87,9 @@ int64_t Communicator::BytesSent(const Operation& op) const {
 
 void Communicator::Register(Operation* op, FlightState state) {
   op->sequence = hash_.Add(*op, recorder_->LabelHash(op->label.what));
+  op->sent = BytesSent(*op);
   op->ticket = recorder_->Begin(*op, group_index_, state);
-  bytes_sent_ += BytesSent(*op);
+  bytes_sent_ += op->sent;
 }
 
 bool Communicator::PassFilter(Operation* op, const at::Tensor& output, const at::Tensor& input) {

@@ -120,10 +120,13 @@ uint64_t FlightRecorder::Begin(const Operation& op, int group, FlightState state
     entry.dtype = op.dtype;
     entry.peer = op.peer;
     entry.elements = op.count;
+    entry.sent = op.sent;
     entry.label = op.label;
     entry.queued = now;
     entry.started = state == FlightState::kStarted ? now : Clock::time_point{};
     entry.ended = Clock::time_point{};
+    entry.waited = Clock::time_point{};
+    entry.over = Clock::time_point{};
   }
   if (!op.point_to_point()) {
     groups_[static_cast<size_t>(group)].issued.store(op.sequence, std::memory_order_relaxed);
@@ -147,6 +150,31 @@ FlightRecorder::Clock::time_point FlightRecorder::Mark(uint64_t ticket, FlightSt
     slot.entry.ended = now;
   }
   return now;
+}
+
+void FlightRecorder::NoteWait(uint64_t ticket) {
+  const auto now = Clock::now();
+  Slot& slot = slots_[ticket & mask_];
+  const Hold hold(slot);
+  if (slot.entry.ticket == ticket && slot.entry.waited == Clock::time_point{}) slot.entry.waited = now;
+}
+
+void FlightRecorder::KeepOver(uint64_t ticket, Clock::time_point when) {
+  Slot& slot = slots_[ticket & mask_];
+  const Hold hold(slot);
+  if (slot.entry.ticket == ticket) slot.entry.over = when;
+}
+
+std::vector<FlightEntry> FlightRecorder::EntriesFrom(uint64_t first) const {
+  const uint64_t next = next_ticket();
+  std::vector<FlightEntry> entries;
+  for (uint64_t ticket = std::max(first, next > capacity() ? next - capacity() : 1); ticket < next;
+       ++ticket) {
+    const Slot& slot = slots_[ticket & mask_];
+    const Hold hold(slot);
+    if (slot.entry.ticket == ticket) entries.push_back(slot.entry);
+  }
+  return entries;
 }
 
 std::vector<FlightEntry> FlightRecorder::Entries() const {

@@ -83,6 +83,7 @@ class Pending : public Work::State {
         recorder_->Mark(ticket_, FlightState::kStarted);
         recorder_->SetWaiting(ticket_);
         Carry();
+        if (over_) recorder_->NoteOver(ticket_, *over_);
         recorder_->Mark(ticket_, FlightState::kDone);
       } catch (...) {
         recorder_->Mark(ticket_, FlightState::kFailed);

@@ -126,6 +126,7 @@ class Pending : public Work::State {
     recorder_->SetWaiting(transfer_->op.ticket);
     try {
       Await(engine_.get(), *transfer_, *channel_, group_, recorder_->timeout());
+      recorder_->NoteOver(transfer_->op.ticket, transfer_->ended);
       recorder_->Mark(transfer_->op.ticket, FlightState::kDone);
     } catch (...) {
       recorder_->Mark(transfer_->op.ticket, FlightState::kFailed);

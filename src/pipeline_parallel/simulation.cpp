@@ -40,6 +40,21 @@ class Accountant : public TimelineObserver {
   std::vector<int> live_;
 };
 
+class Scribe : public TimelineObserver {
+ public:
+  Scribe(const Schedule& schedule, std::vector<SimulatedAction>* actions)
+      : schedule_(schedule), actions_(*actions) {}
+  void OnStart(int rank, int index, double begin, double end) override {
+    const Action& action = schedule_.rows[rank][index];
+    if (IsCompute(action.kind)) actions_.push_back({rank, action, begin, end});
+  }
+  void OnTransfer(int, const Action&) override {}
+
+ private:
+  const Schedule& schedule_;
+  std::vector<SimulatedAction>& actions_;
+};
+
 }  // namespace
 
 double ScheduleCosts::Of(ActionKind kind, int stage) const {
@@ -65,6 +80,15 @@ absl::StatusOr<Simulation> Simulate(const Schedule& schedule, const ScheduleCost
   if (absl::Status status = PlayTimeline(schedule, costs, accountant); !status.ok()) return status;
   accountant.Close();
   return result;
+}
+
+absl::StatusOr<std::vector<SimulatedAction>> SimulateActions(const Schedule& schedule,
+                                                             const ScheduleCosts& costs) {
+  if (absl::Status status = CheckShape(schedule); !status.ok()) return status;
+  std::vector<SimulatedAction> actions;
+  Scribe scribe(schedule, &actions);
+  if (absl::Status status = PlayTimeline(schedule, costs, scribe); !status.ok()) return status;
+  return actions;
 }
 
 }  // namespace orthant

@@ -29,10 +29,14 @@ struct FlightEntry {
   c10::ScalarType dtype = c10::ScalarType::Float;
   int peer = -1;         // root, or the other end
   int64_t elements = 0;  // of this rank's share
+  int64_t sent = 0;      // bytes, as Communicator::bytes_sent counts them
   Label label;
   std::chrono::steady_clock::time_point queued{};
   std::chrono::steady_clock::time_point started{};
   std::chrono::steady_clock::time_point ended{};
+  // Of an asynchronous one, while TimeWaits is on: when the rank's thread began to wait for it, and when it
+  // was over, as far as the backend knows (`ended` is when the thread had it). Else not set.
+  std::chrono::steady_clock::time_point waited{}, over{};
 };
 
 // A group that a rank belongs or belonged to.
@@ -86,11 +90,24 @@ class FlightRecorder {
 
   // The operation that the rank's thread waits for: a blocking one from Begin on, an asynchronous one from
   // here on; until it is marked done or failed. 0: none. Set by the rank's own thread, read by any.
-  void SetWaiting(uint64_t ticket) { waiting_.store(ticket, std::memory_order_relaxed); }
+  void SetWaiting(uint64_t ticket) {
+    waiting_.store(ticket, std::memory_order_relaxed);
+    if (time_waits_.load(std::memory_order_relaxed) && ticket != 0) NoteWait(ticket);
+  }
   uint64_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
+  // While on, each entry says when its wait began, and NoteOver is heeded: for timelines. Off, it costs a
+  // branch where ranks wait.
+  void TimeWaits(bool on) { time_waits_.store(on, std::memory_order_relaxed); }
+  // The operation was over at `when`, which may lie before the wait for it. Any thread.
+  void NoteOver(uint64_t ticket, Clock::time_point when) {
+    if (time_waits_.load(std::memory_order_relaxed)) KeepOver(ticket, when);
+  }
 
   // The entries held, oldest first. Any thread.
   std::vector<FlightEntry> Entries() const;
+  // The ticket of the next entry, and those of the entries held that are not before `first`. Any thread.
+  uint64_t next_ticket() const { return next_.load(std::memory_order_acquire); }
+  std::vector<FlightEntry> EntriesFrom(uint64_t first) const;
   // One line an entry, oldest first; the last `limit` of them when that is not 0. Any thread.
   std::string Dump(size_t limit = 0) const;
   // The newest entry in one line, or "nothing": what a verdict says of a missing rank. Any thread.
@@ -112,6 +129,8 @@ class FlightRecorder {
   };
   class Hold;
 
+  void NoteWait(uint64_t ticket);
+  void KeepOver(uint64_t ticket, Clock::time_point when);
   std::string Line(const FlightEntry& entry) const;
   std::string LineOrNothing() const;
 
@@ -122,6 +141,7 @@ class FlightRecorder {
   Clock::time_point origin_;
   Clock::time_point begun_{};
   std::atomic<uint64_t> waiting_{0};
+  std::atomic<bool> time_waits_{false};
   std::atomic<int64_t> step_{0};
   std::atomic<const char*> activity_{""};
   std::atomic<Clock::rep> activity_since_;

@@ -48,6 +48,7 @@ struct Operation {
   uint64_t sequence =
       0;  // position among this group's collectives, or among one sender's messages to a receiver
   uint64_t ticket = 0;  // the flight recorder's entry
+  int64_t sent = 0;     // bytes that this rank sends, as Communicator::bytes_sent counts them
 
   int64_t element_size() const { return static_cast<int64_t>(c10::elementSize(dtype)); }
   bool point_to_point() const { return kind == OpKind::kSend || kind == OpKind::kRecv; }

@@ -33,4 +33,14 @@ struct Simulation {
 // cannot be executed.
 absl::StatusOr<Simulation> Simulate(const Schedule& schedule, const ScheduleCosts& costs = {});
 
+// What Simulate adds up, action by action: to draw.
+struct SimulatedAction {
+  int rank = 0;
+  Action action;
+  double begin = 0, end = 0;
+};
+// In the order in which they begin; compute alone. Errors as Simulate's.
+absl::StatusOr<std::vector<SimulatedAction>> SimulateActions(const Schedule& schedule,
+                                                             const ScheduleCosts& costs = {});
+
 }  // namespace orthant

@@ -28,6 +28,30 @@ TEST(Simulation, BubbleOfGpipeAnd1F1BIsTheClosedForm) {
   }
 }
 
+TEST(Simulation, ItsActionsAddUpToIt) {
+  const auto schedule = MakeSchedule("1f1b", {.ranks = 3, .microbatches = 5});
+  ScheduleCosts costs;
+  costs.forward = 2;
+  costs.backward = 3;
+  costs.transfer = 0.5;
+  costs.stage_weight = [](int stage) { return 1.0 + stage; };
+  const auto result = Simulate(*schedule, costs);
+  const auto actions = SimulateActions(*schedule, costs);
+  ASSERT_TRUE(actions.ok()) << actions.status();
+  ASSERT_EQ(actions->size(), 3u * 5 * 2) << "compute alone";
+  std::vector<double> busy(3, 0.0), until(3, 0.0);
+  double makespan = 0;
+  for (const SimulatedAction& a : *actions) {
+    EXPECT_GE(a.begin, until[a.rank]) << "one action at a time";
+    until[a.rank] = a.end;
+    busy[a.rank] += a.end - a.begin;
+    makespan = std::max(makespan, a.end);
+  }
+  EXPECT_DOUBLE_EQ(makespan, result->makespan);
+  for (int rank = 0; rank < 3; ++rank) EXPECT_DOUBLE_EQ(busy[rank], result->busy[rank]);
+  EXPECT_FALSE(SimulateActions(Schedule{.ranks = 2}).ok()) << "no rows";
+}
+
 TEST(Simulation, LiveActivations) {
   for (int p = 1; p <= 8; ++p) {
     for (int m = 1; m <= 16; ++m) {
