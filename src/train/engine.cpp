@@ -86,8 +86,13 @@ void Engine::Rehearse(FaultInjector* faults) {
   model_.Rehearse(faults);
 }
 
-void Engine::At(FaultPhase phase, const char* activity) {
+void Engine::Now(const char* activity) {
   world_.flight_recorder()->SetActivity(activity);
+  if (trace_ != nullptr) trace_->Enter(activity);
+}
+
+void Engine::At(FaultPhase phase, const char* activity) {
+  Now(activity);
   if (faults_ != nullptr) faults_->At(phase);
 }
 
@@ -119,8 +124,8 @@ StepResult Engine::Step(const StepVotes& votes) {
   const std::vector<Batch> batches = BatchesOf(*loader_, progress_.next_batch(), model_.device());
   result.data_seconds = whole.Seconds();
   ExecutorStats stats;
-  world_.flight_recorder()->SetActivity("forward and backward");
-  const double loss_part = model_.ForwardBackward(result.step, batches, result.loss_scale, &stats);
+  Now("forward and backward");
+  const double loss_part = model_.ForwardBackward(result.step, batches, result.loss_scale, &stats, trace_);
   At(FaultPhase::kReduce, "gradient reduction");
   const Stopwatch reduction;
   model_.ReduceGradients();

@@ -60,6 +60,7 @@ TrainLoop::TrainLoop(const PreparedRun& run, Communicator& world, c10::Device de
       faults_(faults),
       engine_(run.config, run.mesh, run.vocab, run.dataset, world, device),
       saver_(OptionsOf(run.config, faults), world),
+      timelines_(run.config, run.mesh, world),
       last_step_(LastStep(run.config.train)) {
   engine_.Rehearse(faults);
   engine_.BeforeUpdate([this](int unit) { saver_.BeforeUpdate(unit); });
@@ -88,7 +89,9 @@ absl::Status TrainLoop::Begin() {
 }
 
 absl::Status TrainLoop::Step() {
+  engine_.TraceTo(timelines_.Begin(engine_.progress().step + 1));
   const StepResult result = engine_.Step(Votes());
+  engine_.TraceTo(nullptr);
   if (steps_done_++ == 0) world_.flight_recorder()->set_timeout(run_.config.comm.timeout);
   switch (result.action) {
     case AnomalyAction::kNone:
@@ -106,6 +109,10 @@ absl::Status TrainLoop::Step() {
 
 absl::Status TrainLoop::AfterStep(const StepResult& result) {
   const std::array<int64_t, kAxisCount> sent = BytesOfStep();  // of the step alone, not of a save under way
+  if (absl::Status drawn = timelines_.End(); !drawn.ok()) {    // on rank 0 alone
+    reporter_->Note(absl::StrCat("warning: the timeline of step ", result.step,
+                                 " was not written: ", std::string(drawn.message())));
+  }
   Follow(result.votes);
   stop_votes_ = result.votes.stop;
   std::optional<std::pair<double, double>> evaluation;

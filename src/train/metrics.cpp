@@ -59,6 +59,32 @@ std::string ToJsonLine(const StepMetrics& m) {
   return line.dump();
 }
 
+std::vector<std::pair<std::string, double>> ToScalars(const StepMetrics& m) {
+  std::vector<std::pair<std::string, double>> scalars = {
+      {"loss/train", m.loss},
+      {"optimizer/grad_norm", m.grad_norm},
+      {"optimizer/lr", m.lr},
+      {"progress/tokens", static_cast<double>(m.tokens)},
+      {"time/step", m.dt},
+      {"time/forward", m.dtf},
+      {"time/backward", m.dtb},
+      {"time/optimizer", m.dto},
+      {"speed/tokens_per_second", m.tps},
+      {"speed/tokens_per_second_and_rank", m.tps_per_rank},
+      {"speed/mfu", m.mfu},
+      {"speed/tflops_per_rank", m.tflops_per_rank},
+      {"memory/peak_bytes", static_cast<double>(m.mem_peak_bytes)},
+      {"memory/host_peak_bytes", static_cast<double>(m.mem_host_peak_bytes)}};
+  for (Axis axis : kAxes) {
+    scalars.emplace_back(absl::StrCat("communication/", std::string(AxisName(axis)), "_bytes"),
+                         static_cast<double>(m.comm_bytes[static_cast<int>(axis)]));
+  }
+  if (m.loss_scale) scalars.emplace_back("optimizer/loss_scale", *m.loss_scale);
+  if (m.val_loss) scalars.emplace_back("loss/validation", *m.val_loss);
+  if (m.train_loss) scalars.emplace_back("loss/train_set", *m.train_loss);
+  return scalars;
+}
+
 std::string ToConsoleLine(const StepMetrics& m) {
   std::string line = absl::StrFormat(
       "step=%d loss=%.4f grad_norm=%.3f lr=%.2e dt=%.4f dtf=%.4f dtb=%.4f dto=%.4f sps=%.1f tps=%.0f "

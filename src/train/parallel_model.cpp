@@ -109,7 +109,7 @@ void ParallelModel::CountLoss(const at::Tensor& loss, at::Tensor* sum) const {
 }
 
 double ParallelModel::ForwardBackward(int64_t step, const std::vector<Batch>& batches, double gradient_scale,
-                                      ExecutorStats* stats) {
+                                      ExecutorStats* stats, StepTrace* trace) {
   const double scale =
       1.0 / (static_cast<double>(config_.train.global_batch) * static_cast<double>(config_.model.context));
   at::Tensor sum;  // a device is asked for it once, at the end
@@ -119,7 +119,12 @@ double ParallelModel::ForwardBackward(int64_t step, const std::vector<Batch>& ba
     CountLoss(loss, &sum);
     return loss;
   });
-  RunSchedule(schedule_, groups_.pipeline->rank(), *groups_.pipeline, *program_, stats);
+  if (trace == nullptr) {
+    RunSchedule(schedule_, groups_.pipeline->rank(), *groups_.pipeline, *program_, stats);
+  } else {
+    TracedProgram traced(*program_, *trace);
+    RunSchedule(schedule_, groups_.pipeline->rank(), *groups_.pipeline, traced, stats);
+  }
   EndPass();
   return sum.defined() ? sum.item<double>() : 0.0;
 }

@@ -10,11 +10,56 @@
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "orthant/core/text.h"
+#include "orthant/core/version.h"
 #include "orthant/train/run_folder.h"
 
 namespace orthant {
 
-Reporter::Reporter(RunFacts facts, bool json) : facts_(std::move(facts)), json_(json) {}
+namespace {
+
+// What starts.json says of this start.
+nlohmann::ordered_json StartFacts(const RunFacts& facts) {
+  const RunConfig& c = facts.config;
+  return {{"version", kOrthantVersion},
+          {"backend", facts.environment.backend},
+          {"device", facts.environment.device.is_cpu() ? "cpu" : facts.environment.device_name},
+          {"threads_per_rank", facts.environment.threads},
+          {"ranks_per_host", facts.environment.ranks_on_host},
+          {"hosts", facts.environment.hosts},  // by rank; empty: all on `host`
+          {"parallel",
+           {{"data", c.parallel.data},
+            {"tensor", c.parallel.tensor},
+            {"pipeline", c.parallel.pipeline},
+            {"sequence", c.parallel.sequence},
+            {"order", c.parallel.order}}},
+          {"layers_per_stage", facts.layers_per_stage},
+          {"microbatches", c.Microbatches()},
+          {"vocabulary", facts.vocab},
+          {"parameters", CountParameters(c.model, facts.vocab)},
+          {"flops_per_token", FlopsPerToken(c.model, facts.vocab)},
+          {"peak_flops", facts.peak_flops},
+          {"peak_source", facts.peak_source},
+          {"data", facts.data},
+          {"notes", facts.notes}};
+}
+
+}  // namespace
+
+Reporter::Reporter(RunFacts facts, bool json)
+    : facts_(std::move(facts)),
+      json_(json),
+      ledger_(facts_.config.RunDir() + "/starts.json", StartFacts(facts_)) {}
+
+void Reporter::Warn(const absl::Status& status) {
+  if (!status.ok()) Print(absl::StrCat("warning    ", std::string(status.message()), "; training goes on"));
+}
+
+void Reporter::NoteEnd(const absl::Status& status) {
+  const int64_t step = history_.empty() ? first_step_ : history_.back().step;
+  const ExitCode code = ExitCodeOf(status);
+  const char* const outcome = status.ok() ? "done" : code == ExitCode::kSignal ? "stopped" : "failed";
+  Warn(ledger_.Ended(step, outcome, static_cast<int>(code), std::string(status.message())));
+}
 
 void Reporter::Print(const std::string& text) {
   if (progress_) progress_->Clear();
@@ -77,6 +122,11 @@ absl::Status Reporter::StartAt(const Resumed& resumed) {
   absl::StatusOr<MetricsFile> metrics = MetricsFile::Open(path, resumed.step);
   if (!metrics.ok()) return metrics.status();
   metrics_ = *std::move(metrics);
+  Warn(ledger_.Began(resumed.step, resumed.from));
+  if (!facts_.config.log.tensorboard) return absl::OkStatus();
+  absl::StatusOr<EventFile> events = EventFile::Create(folder + "/tensorboard", resumed.step);
+  if (!events.ok()) return events.status();
+  events_.emplace(*std::move(events));
   return absl::OkStatus();
 }
 
@@ -139,6 +189,9 @@ absl::Status Reporter::Step(const StepResult& result, const std::array<int64_t, 
   if (m.step % c.log.every == 0 || m.step == 1 || m.step == c.train.steps || evaluation || m.skipped)
     Print(ToConsoleLine(m));
   if (progress_) progress_->Update(m.step);
+  if (events_) {
+    if (absl::Status written = events_->Append(m.step, ToScalars(m)); !written.ok()) return written;
+  }
   return metrics_->Append(m);
 }
 
@@ -187,14 +240,21 @@ RunSummary Reporter::Summary() const {
 
 void Reporter::Memory(const std::vector<MemoryPeak>& peaks, const Mesh& mesh) {
   const bool boxes = CanDrawBoxes(1);
+  ledger_.Memory(peaks);
   Print("\npeak device memory by stage, of the rank that holds most\n" + PeakTable(peaks, mesh, boxes));
   const std::shared_ptr<MemoryAccount> account = BoundMemory();
   if (facts_.config.log.memory != "detail" || account == nullptr) return;
   Print("\nrank 0 by phase of the step\n" + AccountTable(*account, boxes));
 }
 
-void Reporter::End() {
+void Reporter::Failed(const absl::Status& status) {
   progress_.reset();
+  NoteEnd(status);
+}
+
+void Reporter::End(const absl::Status& status) {
+  progress_.reset();
+  NoteEnd(status);
   if (history_.empty()) {
     Print(first_step_ > 0 ? absl::StrFormat("no steps: the run was at step %d of %d already", first_step_,
                                             facts_.config.train.steps)

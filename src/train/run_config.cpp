@@ -87,6 +87,16 @@ void DescribeLog(Fields& f, LogConfig& c) {
       .Doc("Peak of one rank, for mfu; 0: measured at the start with a matrix product.");
   f.Choice("memory", &c.memory, {"summary", "detail"})
       .Doc("How the end tells where memory went: the peak by kind, or a table by phase of the step as well.");
+  f.Bool("tensorboard", &c.tensorboard)
+      .Doc("Writes the metrics to RUN_DIR/tensorboard as well, for TensorBoard.");
+  f.Section("trace", "Timelines of single steps, in RUN_DIR/trace, for Perfetto and `orthant report`.",
+            [&](Fields& s) {
+              s.Integers("steps", &c.trace.steps)
+                  .AtLeast(1)
+                  .Doc(
+                      "Steps whose compute and communication are written as a timeline, all ranks in one "
+                      "file; a few, since every operation is kept. [5, 6]: the two after a warm start.");
+            });
 }
 
 }  // namespace

@@ -111,15 +111,24 @@ absl::Status TrainRank(const PreparedRun& run, bool json, Communicator& world,
     loop.emplace(run, world, environment.device, reporter.get(), faults.empty() ? nullptr : &faults);
     trained = loop->Run();
   } catch (const OutOfMemory& error) {
-    return OutOfMemoryStatus(error, config, run.vocab);
+    trained = OutOfMemoryStatus(error, config, run.vocab);
   } catch (const c10::OutOfMemoryError& error) {
-    return OutOfMemoryStatus(OutOfMemory(error.what_without_backtrace(), 0, {}), config, run.vocab);
+    trained = OutOfMemoryStatus(OutOfMemory(error.what_without_backtrace(), 0, {}), config, run.vocab);
+  } catch (const CommError& error) {
+    if (reporter) reporter->Failed(CommunicationError(error.what()));
+    throw;
+  } catch (const StatusError& error) {
+    if (reporter) reporter->Failed(error.status());
+    throw;
   }
-  if (!trained.ok() && ExitCodeOf(trained) != ExitCode::kSignal) return trained;
+  if (!trained.ok() && ExitCodeOf(trained) != ExitCode::kSignal) {
+    if (reporter) reporter->Failed(trained);
+    return trained;
+  }
   const std::vector<MemoryPeak> peaks = GatherPeaks(world, environment.device);
   if (reporter) {
     reporter->Memory(peaks, run.mesh);
-    reporter->End();
+    reporter->End(trained);
   }
   return trained;
 }

@@ -113,6 +113,8 @@ void CheckLossScale(const RunConfig& c, Rules& rules) {
 // What the end, the place to go on from and the rehearsed faults may be.
 void CheckCourse(const RunConfig& c, Rules& rules) {
   rules.AtMost("train.stop_at", c.train.stop_at, c.train.steps, "train.steps");
+  for (const int64_t step : c.log.trace.steps)
+    rules.AtMost("log.trace.steps", step, c.train.steps, "train.steps");
   const std::string& resume = c.checkpoint.resume;
   int64_t step = 0;
   if (resume != "latest" && resume != "never" && (!absl::SimpleAtoi(resume, &step) || step < 0)) {

@@ -78,6 +78,8 @@ class Engine {
   void BeforeUpdate(std::function<void(int unit)> before) { before_update_ = std::move(before); }
   // Rehearsed faults, which outlive the engine; null: none.
   void Rehearse(FaultInjector* faults);
+  // The next step is written down in `trace`, which outlives the step; null: no more.
+  void TraceTo(StepTrace* trace) { trace_ = trace; }
 
  private:
   // Sums over the world: loss, norm, votes. Decides what is done about them.
@@ -85,6 +87,8 @@ class Engine {
   void NoteMemory(StepResult* result) const;
   void Update(const StepResult& result);
   void At(FaultPhase phase, const char* activity);
+  // `activity`, a literal, is what the rank now does.
+  void Now(const char* activity);
   std::unique_ptr<Loader> MakeLoader(std::shared_ptr<const TokenSource> source,
                                      std::shared_ptr<const SampleSequence> sequence, bool prefetch) const;
 
@@ -98,6 +102,7 @@ class Engine {
   Progress progress_;  // its loss scale and losses are kept in the two above
   std::function<void(int)> before_update_;
   FaultInjector* faults_ = nullptr;
+  StepTrace* trace_ = nullptr;
   std::unique_ptr<Loader> loader_;
 };
 

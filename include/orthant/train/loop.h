@@ -15,6 +15,7 @@
 #include "orthant/train/fault.h"
 #include "orthant/train/reporter.h"
 #include "orthant/train/resume.h"
+#include "orthant/train/trace_file.h"
 #include "orthant/train/trainer.h"
 
 namespace orthant {
@@ -63,6 +64,7 @@ class TrainLoop {
   FaultInjector* faults_;
   Engine engine_;
   Saver saver_;
+  Timelines timelines_;
   std::array<int64_t, kAxisCount> bytes_{};  // sent before this step
   int64_t last_step_;                        // of this start
   int64_t saved_step_ = -1;                  // the newest that is on disk or on its way

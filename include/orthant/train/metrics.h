@@ -7,6 +7,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,6 +36,8 @@ struct StepMetrics {
 
 // One line of metrics.jsonl, without the line break; doubles round-trip.
 std::string ToJsonLine(const StepMetrics& metrics);
+// The same numbers for TensorBoard: tag, value. NaN and infinities stay.
+std::vector<std::pair<std::string, double>> ToScalars(const StepMetrics& metrics);
 // "step=340 loss=1.3512 grad_norm=0.42 lr=6.0e-04 dt=0.285 ..."
 std::string ToConsoleLine(const StepMetrics& metrics);
 // What the abbreviations mean: a table.

@@ -13,6 +13,7 @@
 #include "orthant/train/groups.h"
 #include "orthant/train/model_program.h"
 #include "orthant/train/run_config.h"
+#include "orthant/train/step_trace.h"
 
 namespace orthant {
 
@@ -28,8 +29,9 @@ class ParallelModel {
   // Gradients are those of gradient_scale times the loss.
   // -> this rank's part of (sum of the losses) / (tokens of the global batch); the parts of the last stage's
   // ranks with tensor position 0 add up to the loss, all others are 0.
+  // `trace`: writes down each action, where the step is traced; else null.
   double ForwardBackward(int64_t step, const std::vector<Batch>& batches, double gradient_scale,
-                         ExecutorStats* stats);
+                         ExecutorStats* stats, StepTrace* trace = nullptr);
   // From now on, every pass is looked at by `probe`; null: no more.
   void Probe(FiniteProbe* probe);
   // Rehearsed faults in forward and backward; null: none.

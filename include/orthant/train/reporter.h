@@ -1,5 +1,5 @@
 // Reporter: everything a run tells, on the one rank that tells it: console lines, progress, metrics.jsonl,
-// samples.txt, the plot and the summary.
+// samples.txt, starts.json, TensorBoard's events, the plot and the summary.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,12 @@
 #include "orthant/core/terminal.h"
 #include "orthant/mesh/mesh.h"
 #include "orthant/train/engine.h"
+#include "orthant/train/event_file.h"
 #include "orthant/train/launch.h"
 #include "orthant/train/memory_summary.h"
 #include "orthant/train/metrics.h"
 #include "orthant/train/resume.h"
+#include "orthant/train/start_ledger.h"
 
 namespace orthant {
 
@@ -51,18 +53,26 @@ class Reporter {
   absl::Status Sample(int64_t step, const std::string& prompt, const std::string& text);
   // After the last step: where memory went (by phase too where log.memory asks), then the summary.
   void Memory(const std::vector<MemoryPeak>& peaks, const Mesh& mesh);
-  void End();
+  // `status`: how training ended, OK or stopped by a signal.
+  void End(const absl::Status& status);
+  // Instead of Memory and End.
+  void Failed(const absl::Status& status);
 
  private:
   StepMetrics MetricsOf(const StepResult& result, const std::array<int64_t, kAxisCount>& comm_bytes) const;
   RunSummary Summary() const;
   void Print(const std::string& text);
+  // For files that a run can do without.
+  void Warn(const absl::Status& status);
+  void NoteEnd(const absl::Status& status);
 
   RunFacts facts_;
   bool json_;
   std::optional<MetricsFile> metrics_;  // from StartAt
-  int64_t first_step_ = 0;              // done before this start
-  bool save_failed_ = false;            // the newest save
+  std::optional<EventFile> events_;     // from StartAt, with log.tensorboard
+  StartLedger ledger_;
+  int64_t first_step_ = 0;    // done before this start
+  bool save_failed_ = false;  // the newest save
   std::unique_ptr<ProgressBar> progress_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<StepMetrics> history_;  // losses and times of the run, for the summary

@@ -55,10 +55,17 @@ struct EvaluateConfig {
   int64_t top_k = 0;
 };
 
+// Steps whose timeline is written to RUN_DIR/trace.
+struct TraceConfig {
+  std::vector<int64_t> steps;  // empty: none
+};
+
 struct LogConfig {
   int64_t every = 10;
   double peak_tflops = 0.0;
   std::string memory = "summary";  // summary | detail
+  bool tensorboard = false;        // RUN_DIR/tensorboard
+  TraceConfig trace;
 };
 
 struct VerifyConfig {

@@ -53,6 +53,15 @@ TEST(ValidateRun, TheBackendCarriesWhatTheDeviceHolds) {
   EXPECT_THAT(Message(c), HasSubstr("comm.backend = mpi carries tensors in main memory"));
 }
 
+TEST(ValidateRun, TracedStepsAreStepsOfTheRun) {
+  RunConfig c = Legal();
+  c.train.steps = 10;
+  c.log.trace.steps = {1, 10};
+  EXPECT_EQ(Message(c), "");
+  c.log.trace.steps = {5, 11};
+  EXPECT_EQ(Message(c), "log.trace.steps = 11 must be at most train.steps = 10; nearest legal: 10");
+}
+
 TEST(ValidateRun, HeadsDivideHidden) {
   RunConfig c = Legal();
   c.model.heads = 6;
