@@ -112,7 +112,7 @@ std::vector<MemoryHolder> MemoryAccount::State::LargestHolders(int count) const 
     for (const MemoryLink* list : {&temporaries_, &others_}) {
       for (const MemoryLink* link = list->next; link != list; link = link->next) {
         const MemoryBlock& block = static_cast<const MemoryBlock&>(*link);
-        const Operation& from = block.operation;
+        const ChargedOperation& from = block.operation;
         const std::string_view what = from.what == nullptr ? "" : from.what;
         auto& [holder, places] = operations[{block.tag, what}];
         places.emplace(from.layer, from.microbatch);

@@ -35,7 +35,7 @@ struct MemoryLink {
 struct alignas(64) MemoryBlock : MemoryLink {
   MemoryAccount::State* account = nullptr;  // null: charged to nobody
   int64_t bytes = 0;                        // without this header
-  Operation operation;
+  ChargedOperation operation;
   const MemoryContext* thread = nullptr;  // which allocated it
   MemoryTag tag = MemoryTag::kTemporary;
   StepPhase phase = StepPhase::kSetup;

@@ -18,7 +18,7 @@ MemoryContext& ThreadMemoryContext() {
   return this_thread;
 }
 
-std::string OperationText(const Operation& operation) {
+std::string OperationText(const ChargedOperation& operation) {
   std::string text = operation.what == nullptr ? "" : operation.what;
   if (operation.layer >= 0) absl::StrAppend(&text, " layer=", operation.layer);
   if (operation.microbatch >= 0) absl::StrAppend(&text, " mb=", operation.microbatch);
