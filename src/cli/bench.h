@@ -6,6 +6,7 @@
 namespace orthant {
 
 void AddBenchComm(CLI::App& bench, CommandAction* action);
+void AddBenchCalibrate(CLI::App& bench, CommandAction* action);
 void AddBenchStep(CLI::App& bench, CommandAction* action);
 
 }  // namespace orthant

@@ -1,231 +1,74 @@
-// orthant plan --collectives RUN.yaml [KEY=VALUE ...] [--ranks N]: what a run will communicate, proved free
-// of conflict.
-#include <CLI/CLI.hpp>
-#include <cstdio>
-#include <memory>
-#include <string>
+// orthant plan RUN.yaml --cluster NAME --ranks N | orthant plan --collectives RUN.yaml
+#include "cli/plan.h"
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include <CLI/CLI.hpp>
+#include <memory>
+
 #include "cli/commands.h"
-#include "cli/run_file.h"
-#include "nlohmann/json.hpp"
 #include "orthant/core/status.h"
-#include "orthant/core/terminal.h"
-#include "orthant/core/text.h"
-#include "orthant/data/dataset.h"
-#include "orthant/mesh/divisors.h"
-#include "orthant/train/collective_check.h"
-#include "orthant/train/validate.h"
 
 namespace orthant {
 namespace {
 
 constexpr const char* kExamples = R"(
 Examples:
+  orthant plan configs/shakespeare.yaml --cluster polaris --ranks 8
+  orthant plan configs/models/gpt3-175b.yaml --cluster selene --ranks 1024 --explain
+  orthant plan configs/models/llama2-7b.yaml train.global_batch=1024 --cluster polaris --ranks 512 --write best.yaml
+  orthant plan configs/models/llama2-7b.yaml --cluster polaris --ranks 64 train.global_batch=512 --html plan.html
   orthant plan --collectives configs/shakespeare.yaml
   orthant plan --collectives configs/shakespeare.yaml train.global_batch=8192 --ranks 4096
-  orthant plan --collectives my_run.yaml model.vocab=50257 --format json
 
-Derives each rank's ordered list of operations for a training step and an evaluation, and plays them for the whole
-mesh, without ranks: every operation must meet its match, and no rank may wait for ever.
-Exit code 0: proved; 4: a conflict, which is printed. docs/collectives.md explains the report.)";
-
-struct Options {
-  RunFileOptions run;
-  bool collectives = false;
-  int64_t ranks = 0;
-  std::string format = "text";
-};
-
-using Json = nlohmann::ordered_json;
-
-int64_t OtherDegrees(const ParallelConfig& p) {
-  return int64_t{p.tensor} * p.pipeline * p.sequence;
-}
-
-// Sets parallel.data so that the mesh has `ranks` ranks.
-absl::Status Resize(int64_t ranks, RunConfig* config) {
-  ParallelConfig& p = config->parallel;
-  const int64_t others = OtherDegrees(p);
-  if (others * p.data == ranks) return absl::OkStatus();
-  const std::string given = absl::StrCat("--ranks ", ranks);
-  if (ranks % others != 0) {
-    return ConfigurationError(absl::StrCat(
-        given, " must be a multiple of parallel.tensor x parallel.pipeline x parallel.sequence = ", others,
-        "; nearest legal: ", AnyOf(NearestMultiples(others, ranks))));
-  }
-  p.data = static_cast<int>(ranks / others);
-  const int64_t together = int64_t{p.data} * config->train.micro_batch;
-  if (config->train.global_batch % together == 0) return absl::OkStatus();
-  std::string text = absl::StrCat(
-      given, " makes parallel.data = ", p.data, ", and train.global_batch = ", config->train.global_batch,
-      " must stay a multiple of parallel.data x train.micro_batch = ", together,
-      "; nearest legal: train.global_batch=", AnyOf(NearestMultiples(together, config->train.global_batch)));
-  if (config->train.global_batch % config->train.micro_batch == 0) {
-    std::vector<int64_t> legal;
-    for (const int64_t data :
-         NearestDivisors(config->train.global_batch / config->train.micro_batch, p.data)) {
-      legal.push_back(data * others);
-    }
-    absl::StrAppend(&text, ", or --ranks ", AnyOf(legal));
-  }
-  return ConfigurationError(text);
-}
-
-// model.vocab, or the data's; the data is opened only where it is needed.
-absl::StatusOr<int64_t> VocabularyOf(const RunConfig& config) {
-  if (config.model.vocab > 0) return config.model.vocab;
-  if (config.data.source == "synthetic") return config.data.synthetic_vocab;
-  const absl::StatusOr<Dataset> data = OpenDataset(config.data);
-  if (!data.ok()) {
-    return Annotate(data.status(),
-                    "model.vocab is 0, so the plan takes the vocabulary of the data (set model.vocab to "
-                    "plan without data)");
-  }
-  return data->vocabulary_size;
-}
-
-Json AxesJson(const std::array<int64_t, kAxisCount>& bytes) {
-  Json json;
-  for (const Axis axis : kAxes) json[std::string(AxisName(axis))] = bytes[static_cast<size_t>(axis)];
-  return json;
-}
-
-Json PassJson(const CollectivePass& pass, const MeshGroups& groups) {
-  const CollectiveSummary s = Summarize(pass, groups);
-  Json rows = Json::array();
-  for (const CollectiveSummary::Row& row : s.rows) {
-    rows.push_back({{"group", ToString(row.group)},
-                    {"group_ranks", row.group_size},
-                    {"operation", ToString(row.kind)},
-                    {"operations_per_rank", {{"least", row.least}, {"most", row.most}}},
-                    {"operations", row.total},
-                    {"bytes_per_rank", row.most_bytes},
-                    {"bytes", row.total_bytes}});
-  }
-  return {{"pass", pass.name},
-          {"operations_per_rank", {{"least", s.least}, {"most", s.most}}},
-          {"operations", s.total},
-          {"groups", rows},
-          {"comm_bytes_rank_0", AxesJson(s.first_rank_bytes)},
-          {"comm_bytes_most", AxesJson(s.most_bytes)}};
-}
-
-Json ConflictJson(const CollectiveConflict& conflict, const Mesh& mesh) {
-  Json sides = Json::array();
-  for (const CollectiveConflict::Side& side : conflict.sides) {
-    Json entry = {{"rank", side.rank}, {"place", mesh.Describe(side.rank)}};
-    if (side.position > 0) {
-      entry["position"] = side.position;
-      entry["operation"] = Describe(side.operation);
-    }
-    sides.push_back(entry);
-  }
-  return {{"pass", conflict.pass}, {"text", conflict.ToString(mesh)}, {"sides", sides}};
-}
-
-std::string Spread(int64_t least, int64_t most) {
-  return least == most ? FormatCount(most) : absl::StrCat(FormatCount(least), " to ", FormatCount(most));
-}
-
-std::string AxesText(const std::array<int64_t, kAxisCount>& bytes) {
-  std::string text;
-  for (const Axis axis : kAxes) {
-    absl::StrAppend(&text, text.empty() ? "" : ", ", std::string(AxisName(axis)), " ",
-                    FormatCount(bytes[static_cast<size_t>(axis)]));
-  }
-  return text;
-}
-
-std::string PassText(const CollectivePass& pass, const MeshGroups& groups) {
-  const CollectiveSummary s = Summarize(pass, groups);
-  std::string text = absl::StrFormat("\n%s: %s operations a rank, %s in all\n", pass.name,
-                                     Spread(s.least, s.most), FormatCount(s.total));
-  if (s.rows.empty()) return text;
-  Table table({"group", "ranks", "operation", "a rank", "all ranks", "sent by a rank", "sent by all"});
-  for (const CollectiveSummary::Row& row : s.rows) {
-    table.AddRow({ToString(row.group), FormatCount(row.group_size), ToString(row.kind),
-                  Spread(row.least, row.most), FormatCount(row.total),
-                  FormatBytes(static_cast<double>(row.most_bytes)),
-                  FormatBytes(static_cast<double>(row.total_bytes))});
-  }
-  absl::StrAppend(&text, table.ToString(TableStyleFor(1)));
-  absl::StrAppend(&text, "bytes sent by rank 0 (comm_bytes): ", AxesText(s.first_rank_bytes), "\n");
-  return text;
-}
-
-std::string Heading(const RunConfig& c, const CollectivePlan& plan) {
-  std::string text =
-      absl::StrCat(FormatCount(c.parallel.degrees().world()),
-                   c.parallel.degrees().world() == 1 ? " rank: " : " ranks: ", ToString(c.parallel.degrees()),
-                   ", ZeRO ", c.parallel.zero, ", ", c.Microbatches(),
-                   c.Microbatches() == 1 ? " microbatch" : " microbatches", " of ", c.train.micro_batch);
-  if (c.parallel.pipeline > 1) absl::StrAppend(&text, ", ", c.parallel.schedule);
-  if (plan.evaluated < c.evaluate.batches) {
-    absl::StrAppend(&text, "; evaluation: ", plan.evaluated, " of ", c.evaluate.batches,
-                    " global batches, the others repeat the last");
-  }
-  return text + "\n";
-}
-
-absl::Status Plan(const Options& options) {
-  RunConfig config;
-  const absl::StatusOr<LoadedConfig> loaded = LoadRun(options.run, &config);
-  if (!loaded.ok()) return loaded.status();
-  if (options.ranks > 0) {
-    if (absl::Status resized = Resize(options.ranks, &config); !resized.ok()) return resized;
-  }
-  const absl::Status valid =
-      ValidateRun(config, [&](const std::string& key) { return loaded->OriginOf(key); });
-  if (!valid.ok()) return valid;
-  const absl::StatusOr<Mesh> mesh = MakeMesh(config.parallel, config.parallel.degrees().world());
-  if (!mesh.ok()) return mesh.status();
-  const absl::StatusOr<int64_t> vocab = VocabularyOf(config);
-  if (!vocab.ok()) return vocab.status();
-
-  const MeshGroups groups(*mesh, config.zero.shard_ranks);
-  const CollectivePlan plan = PlanCollectives(config, *mesh, *vocab);
-  const std::optional<CollectiveConflict> conflict = CheckPlan(plan, groups);
-  if (options.format == "json") {
-    Json json = {{"ranks", mesh->world()},
-                 {"parallel", Json::object()},
-                 {"zero", config.parallel.zero},
-                 {"microbatches", config.Microbatches()},
-                 {"evaluated_batches", plan.evaluated},
-                 {"ok", !conflict.has_value()}};
-    for (const Axis axis : kAxes) json["parallel"][std::string(AxisName(axis))] = mesh->degrees()[axis];
-    json["passes"] = Json::array();
-    for (const CollectivePass& pass : plan.passes) json["passes"].push_back(PassJson(pass, groups));
-    if (conflict) json["conflict"] = ConflictJson(*conflict, *mesh);
-    std::fputs((json.dump(2) + "\n").c_str(), stdout);
-  } else {
-    std::string text = Heading(config, plan);
-    for (const CollectivePass& pass : plan.passes) absl::StrAppend(&text, PassText(pass, groups));
-    if (!conflict)
-      absl::StrAppend(&text, "\nproved: every operation meets its match, and no rank waits for ever\n");
-    std::fputs(text.c_str(), stdout);
-  }
-  return conflict ? CommunicationError(conflict->ToString(*mesh)) : absl::OkStatus();
-}
+With --cluster: every legal layout at the file's global batch, its memory, step time and where that goes; the best, and
+why others are not among them. docs/planning.md has the model and its errors.
+With --collectives: each rank's ordered list of operations for a training step and an evaluation, played for the whole
+mesh, without ranks: every operation must meet its match, and no rank may wait for ever. docs/collectives.md.
+Exit codes: 0 planned or proved; 2 nothing fits or is legal, and what would be; 4 a conflict, which is printed.)";
 
 }  // namespace
 
 void AddPlan(CLI::App& app, CommandAction* action) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("plan", "Derive and prove what a run will do, before it starts");
-  command
-      ->add_flag("--collectives", options->collectives,
-                 "Every rank's communication: operations, bytes, and the proof that they fit together")
-      ->required();
+  auto options = std::make_shared<PlanLayoutOptions>();
+  auto collectives = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand(
+      "plan", "Choose a layout for a machine, or prove what a run will communicate, before it starts");
+  auto* flag = command->add_flag(
+      "--collectives", *collectives,
+      "Every rank's communication: operations, bytes, and the proof that they fit together");
   AddRunFile(*command, &options->run);
+  auto* cluster = command->add_option("--cluster", options->cluster, "A name in configs/clusters, or a file")
+                      ->excludes(flag);
   command
-      ->add_option("--ranks", options->ranks,
-                   "Size of the mesh: parallel.data is changed to fit, the other degrees stay as in the file")
+      ->add_option(
+          "--ranks", options->ranks,
+          "Devices to plan for; with --collectives the size of the mesh: parallel.data is changed to fit")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 17));
+  command->add_option("--show", options->show, "Layouts to print")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000}))
+      ->capture_default_str()
+      ->needs(cluster);
+  command->add_flag("--explain", options->explain, "The rules of thumb for this case, and whether they hold")
+      ->needs(cluster);
+  command->add_option("--write", options->write, "Write the best layout there, as keys of a run")
+      ->type_name("FILE.yaml")
+      ->needs(cluster);
+  command->add_option("--html", options->html, "Write the plan as one page there: memory, time, trade-offs")
+      ->type_name("FILE.html")
+      ->needs(cluster);
+  command->add_option("--svg", options->svg, "Write its plots as SVG files here")
+      ->type_name("FOLDER")
+      ->needs(cluster);
   AddFormat(*command, &options->format);
   command->footer(kExamples);
-  command->callback([options, action] { *action = [options] { return Plan(*options); }; });
+  command->callback([options, collectives, action] {
+    *action = [options, collectives]() -> absl::Status {
+      if (*collectives) return PlanCollectivesOf(options->run, options->ranks, options->format);
+      if (!options->cluster.empty()) return PlanLayout(*options);
+      return ConfigurationError(
+          "orthant plan: give --cluster NAME to choose a layout, or --collectives to prove a run's "
+          "communication");
+    };
+  });
 }
 
 }  // namespace orthant

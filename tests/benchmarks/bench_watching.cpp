@@ -32,7 +32,7 @@ double NanosecondsOf(const Call& call) {
 }
 
 struct PerOperation {
-  double recorder = 0, collective_hash = 0, message_hash = 0, balance = 0;  // ns
+  double recorder = 0, waiting = 0, collective_hash = 0, message_hash = 0, balance = 0;  // ns
 };
 
 PerOperation MeasureOperation() {
@@ -54,6 +54,7 @@ PerOperation MeasureOperation() {
     const uint64_t ticket = recorder.Begin(op, group, FlightState::kStarted);
     recorder.Mark(ticket, FlightState::kDone);
   });
+  cost.waiting = NanosecondsOf([&](int i) { recorder.SetWaiting(static_cast<uint64_t>(i)); });
   cost.collective_hash = NanosecondsOf([&](int i) { sink = hash.Add(op, static_cast<uint64_t>(i)); });
   cost.message_hash = NanosecondsOf([&](int i) { sink = hash.Add(message, static_cast<uint64_t>(i)); });
   cost.balance = NanosecondsOf([&](int) { sum = hash.Balance(); });
@@ -104,6 +105,7 @@ int Run() {
   const double watching =
       1e-9 * operations * (cost.recorder + std::max(cost.collective_hash, cost.message_hash));
   const nlohmann::ordered_json out = {{"recorder_ns", cost.recorder},
+                                      {"waiting_ns", cost.waiting},
                                       {"collective_hash_ns", cost.collective_hash},
                                       {"message_hash_ns", cost.message_hash},
                                       {"balance_ns", cost.balance},

@@ -49,6 +49,18 @@ struct ClusterConfig {
     std::vector<std::string> queues;   // "NAME nodes=1-2 time=1:00:00"
   } submit;
 
+  // What `orthant plan` reckons with (docs/planning.md); 0: not known.
+  struct Performance {
+    double peak_tflops = 0;            // of a device, 16-bit, dense
+    int multiprocessors = 0;           // over which a product's tiles are spread
+    double memory_bandwidth = 0;       // GB/s of a device
+    double node_bandwidth = 0;         // GB/s of a device to the others of its node, one way
+    double network_bandwidth = 0;      // GB/s of a node to the others, one way
+    double host_bandwidth = 0;         // GB/s between a device and its host's memory, one way
+    std::string calibration;           // a file of configs/calibrations, or a path
+    std::vector<std::string> related;  // clusters that rows which this one's facts do not fit are from
+  } performance;
+
   // node.device_cores, read; CheckCluster has passed them.
   std::vector<Cores> DeviceCores() const;
 };

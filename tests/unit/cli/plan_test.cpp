@@ -82,7 +82,7 @@ TEST_F(PlanCommand, RefusesRanksThatDoNotFit) {
 
 TEST_F(PlanCommand, NeedsItsFlagAndALegalRun) {
   EXPECT_EQ(Run({"RUN"}), 2);
-  EXPECT_THAT(err_, HasSubstr("--collectives is required"));
+  EXPECT_THAT(err_, HasSubstr("give --cluster NAME to choose a layout, or --collectives"));
   EXPECT_EQ(Run({"--collectives", "RUN", "model.heads=3"}), 2);
   EXPECT_THAT(err_, HasSubstr("model.heads"));
   EXPECT_EQ(Run({"--collectives", "RUN", "model.vocab=0"}), 2);

@@ -1,0 +1,16 @@
+// A run's configuration in the planner's terms.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "orthant/plan/layout.h"
+#include "orthant/train/run_config.h"
+
+namespace orthant {
+
+// The model, the batch and the precision. What VocabularyOf and CheckPlanModel find wrong.
+absl::StatusOr<Workload> WorkloadOf(const RunConfig& config);
+
+// The layout that the run itself sets.
+PlannedLayout PlannedLayoutOf(const RunConfig& config);
+
+}  // namespace orthant

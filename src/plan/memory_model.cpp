@@ -1,0 +1,151 @@
+#include "orthant/plan/memory_model.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "orthant/core/text.h"
+
+namespace orthant {
+namespace {
+
+constexpr double kStatistics = 8;              // bytes of a norm's row: mean and deviation in fp32
+constexpr double kLossBlock = 2.0 * 33554432;  // a loss computed in blocks: logits and their transpose
+
+// Microbatches that a pipeline rank holds activations of, each through all its chunks.
+double LiveMicrobatches(const PlannedLayout& l, int64_t microbatches, int64_t rank) {
+  const double m = static_cast<double>(microbatches), p = static_cast<double>(l.pipeline);
+  if (l.pipeline == 1) return 1;
+  if (l.schedule == PlanSchedule::kGpipe) return m;
+  const double live = std::min(m, p - static_cast<double>(rank));
+  if (l.schedule == PlanSchedule::kOneFOneB) return live;
+  // arXiv 2205.05198, section 4: the first rank of an interleaved schedule holds 1 + (p-1)/(p v) times p.
+  return std::min(m, live * (1 + (p - 1) / (p * static_cast<double>(l.chunks))));
+}
+
+StageMemory States(const Workload& w, const PlannedLayout& l, double elements) {
+  const PlannedPrecision& e = w.precision;
+  const double shards = static_cast<double>(l.Shards());
+  StageMemory s;
+  s.parameters = elements * e.value / (l.zero >= 3 ? shards : 1);
+  s.gradients = elements * e.gradient / (l.zero >= 2 ? shards : 1);
+  s.optimizer = elements * e.optimizer / (l.zero >= 1 ? shards : 1);
+  if (l.offload != Offload::kNone) s.host += std::exchange(s.optimizer, 0);
+  if (l.offload == Offload::kAll) s.host += std::exchange(s.parameters, 0);
+  return s;
+}
+
+// Units that are whole for a while under ZeRO 2 and 3: the one in use and one on its way.
+double UnitsWhole(const Workload& w, const PlannedLayout& l, double block, double ends) {
+  if (l.Shards() <= 1) return 0;
+  const double unit = std::max(block, ends);
+  double bytes = 0;
+  if (l.zero >= 2) bytes += (unit + block) * w.precision.gradient;
+  if (l.zero >= 3) bytes += (unit + block) * w.precision.value;
+  return bytes;
+}
+
+}  // namespace
+
+std::string StageMemory::Largest() const {
+  const std::array<std::pair<const char*, double>, 6> parts = {{{"parameters", parameters},
+                                                                {"gradients", gradients},
+                                                                {"optimizer state", optimizer},
+                                                                {"activations", activations},
+                                                                {"loss", loss},
+                                                                {"working memory", working}}};
+  const auto largest = std::max_element(parts.begin(), parts.end(),
+                                        [](const auto& a, const auto& b) { return a.second < b.second; });
+  return absl::StrCat(largest->first, " ", FormatBytes(largest->second));
+}
+
+BlockActivations ActivationsOfBlock(const Machine& machine, const Workload& workload,
+                                    const PlannedLayout& l) {
+  const PlanModel& m = workload.model;
+  const double b = static_cast<double>(l.micro_batch), s = static_cast<double>(m.context);
+  const double t = static_cast<double>(l.tensor), sp = static_cast<double>(l.sequence);
+  const double e = workload.precision.value;
+  const double rows = b * s / sp, held = rows / (l.tensor_sequence ? t : 1);
+  const double h = static_cast<double>(m.hidden), kv = static_cast<double>(m.KvWidth());
+  const double f = static_cast<double>(m.Ffn()) / t, fin = static_cast<double>(m.FfnInputs()) / t;
+  const bool dropout = m.dropout > 0;
+  const double heads = static_cast<double>(m.heads) / (t * sp);
+
+  const double qkv = rows * (h + 2 * kv) / t * e;
+  double core = 0;  // what selective recompute drops
+  if (ScoresInMemory(machine.software(), m)) {
+    core = b * heads * s * s * (dropout ? 2 * e + 1 : e);
+    // Products of several samples and heads want q, k and v by head: a copy.
+    if (machine.software().attention == "fused" && b > 1 && heads > 1) core += qkv;
+  } else {
+    core = b * heads * s * 4;  // log-sum-exp
+  }
+  const double mask = dropout ? held * h : 0;
+  // Both norms keep their input and a row's statistics, both column-parallel products theirs, q, k and v, the
+  // output product its own, the activation its input, the last product its own; gated ones keep the gate's
+  // activation too.
+  const double rest = 2 * (held * h * e + held * kStatistics) + 2 * held * h * e + rows * h / t * e +
+                      rows * (fin + f) * e + (m.gated() ? rows * f * e : 0) + 2 * mask;
+  BlockActivations block;
+  block.whole = rest + qkv + core;
+  block.kept = l.recompute == Recompute::kFull        ? held * h * e
+               : l.recompute == Recompute::kSelective ? rest + qkv
+                                                      : block.whole;
+  return block;
+}
+
+double StageParameters(const PlanModel& model, const PlannedLayout& l, int64_t layers, bool first,
+                       bool last) {
+  const double t = static_cast<double>(l.tensor);
+  double elements = static_cast<double>(layers) * static_cast<double>(model.BlockParameters()) / t;
+  if (first) elements += static_cast<double>(model.EmbeddingParameters()) / t;
+  if (last) elements += static_cast<double>(model.HeadParameters()) / t;
+  // Tied embeddings live on both ends of a pipeline.
+  if (last && !first && model.tie_embeddings)
+    elements += static_cast<double>(model.vocab) * static_cast<double>(model.hidden) / t;
+  return elements;
+}
+
+std::vector<StageMemory> MemoryOfStages(const Machine& machine, const Workload& w, const PlannedLayout& l,
+                                        const BlockActivations& block, const std::vector<int64_t>& layers) {
+  const PlanModel& m = w.model;
+  const double e = w.precision.value, t = static_cast<double>(l.tensor), h = static_cast<double>(m.hidden);
+  const double rows =
+      static_cast<double>(l.micro_batch) * static_cast<double>(m.context) / static_cast<double>(l.sequence);
+  const double held = rows / (l.tensor_sequence ? t : 1);
+  const int64_t microbatches = w.Microbatches(l);
+  const double block_elements = static_cast<double>(m.BlockParameters()) / t;
+  const double table = static_cast<double>(m.vocab) * h / t;
+  std::vector<StageMemory> stages;
+  for (int64_t rank = 0; rank < l.pipeline; ++rank) {
+    int64_t mine = 0;
+    for (int64_t chunk = 0; chunk < l.chunks; ++chunk)
+      mine += layers[static_cast<size_t>(chunk * l.pipeline + rank)];
+    const bool first = rank == 0, last = rank == l.pipeline - 1;
+    StageMemory s = States(w, l, StageParameters(m, l, mine, first, last));
+    const double live = LiveMicrobatches(l, microbatches, rank);
+    s.activations = live * static_cast<double>(mine) * block.kept;
+    if (m.dropout > 0 && first) s.activations += live * held * h;  // the embedding's mask
+    if (last) {
+      s.activations += held * h * e;  // the final norm's input
+      const double logits = rows * static_cast<double>(m.vocab) / t;
+      s.loss = machine.software().loss_bytes > 0 ? logits * machine.software().loss_bytes
+                                                 : rows * h * e + std::min(kLossBlock, 2 * 4 * logits);
+    }
+    // Backward of a block: computed again, the gradients of the MLP's two inner tensors and of two of the
+    // stream, a weight's product. Logits are gone by then: the larger of the two is the peak.
+    const double inner = static_cast<double>(m.FfnInputs() + m.Ffn()) / t;
+    const double again = l.recompute == Recompute::kNone
+                             ? 0
+                             : block.whole - (l.recompute == Recompute::kFull ? 0 : block.kept);
+    const double backward =
+        again + rows * (inner + 2 * h) * e + h * static_cast<double>(m.FfnInputs()) / t * e;
+    s.working =
+        UnitsWhole(w, l, block_elements, first || last ? table : 0) + std::max(0.0, backward - s.loss);
+    stages.push_back(s);
+  }
+  return stages;
+}
+
+}  // namespace orthant
