@@ -1,0 +1,150 @@
+// SWEEP.yaml: what it comes to, and what is said of each mistake.
+#include "orthant/sweep/sweep_file.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "orthant/core/status.h"
+
+namespace orthant::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Keys of a run, as far as these tests name them.
+struct RunKeys {
+  int64_t data = 1, tensor = 1, zero = 0, batch = 1;
+  std::vector<int64_t> stages;
+  Fields fields;
+  RunKeys() {
+    fields.Section("parallel", "The mesh.", [this](Fields& f) {
+      f.Integer("data", &data).Doc("d.");
+      f.Integer("tensor", &tensor).Doc("t.");
+      f.Integer("zero", &zero).Doc("z.");
+      f.Integers("stages", &stages).Doc("s.");
+    });
+    fields.Section("train", "Steps.", [this](Fields& f) { f.Integer("global_batch", &batch).Doc("b."); });
+  }
+};
+
+const std::string kFolder = std::string(ORTHANT_SOURCE_DIR) + "/configs/sweeps";
+const std::string kPath = kFolder + "/test.yaml";
+
+absl::StatusOr<SweepFile> Load(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  const RunKeys keys;
+  return LoadSweepFromText(text, kPath, overrides, keys.fields);
+}
+
+std::string ErrorOf(const std::string& text) {
+  const absl::StatusOr<SweepFile> file = Load(text);
+  EXPECT_FALSE(file.ok()) << text;
+  if (file.ok()) return "";
+  EXPECT_EQ(ExitCodeOf(file.status()), ExitCode::kConfiguration);
+  return std::string(file.status().message());
+}
+
+std::vector<std::string> Names(const std::vector<SweepCase>& cases) {
+  std::vector<std::string> names;
+  for (const SweepCase& one : cases) names.push_back(one.name);
+  return names;
+}
+
+TEST(SweepFile, ListTimesGridTimesRanks) {
+  const auto file = Load(
+      "sweep: {name: s, run: tiny.yaml, ranks: [1, 4]}\n"
+      "list:\n  - {name: a}\n  - {name: b, fill: tensor, parallel: {stages: [3, 4]}}\n"
+      "grid: {parallel.zero: [0, 3]}\n");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->settings.dir, "sweeps/s");
+  EXPECT_EQ(file->settings.run, kFolder + "/tiny.yaml");
+  const std::vector<SweepCase> cases = CasesOf(*file);
+  EXPECT_THAT(Names(cases), ElementsAre("a_zero-0-r1", "a_zero-0-r4", "a_zero-3-r1", "a_zero-3-r4",
+                                        "b_zero-0-r1", "b_zero-0-r4", "b_zero-3-r1", "b_zero-3-r4"));
+  EXPECT_THAT(cases[1].overrides, ElementsAre("parallel.zero=0", "parallel.tensor=1", "parallel.pipeline=1",
+                                              "parallel.sequence=1", "parallel.data=4"));
+  EXPECT_THAT(cases[7].overrides,
+              ElementsAre("parallel.stages=[3, 4]", "parallel.zero=3", "parallel.data=1",
+                          "parallel.pipeline=1", "parallel.sequence=1", "parallel.tensor=4"));
+}
+
+TEST(SweepFile, RanksThatDoNotDivideAreTheCasesProblem) {
+  const auto file = Load("sweep: {run: tiny.yaml, ranks: [2, 6]}\ngrid: {parallel.tensor: [4]}\n");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const std::vector<SweepCase> cases = CasesOf(*file);
+  ASSERT_EQ(cases.size(), 2u);
+  EXPECT_THAT(cases[1].problem, HasSubstr("ranks = 6: the other degrees multiply to 4"));
+}
+
+TEST(SweepFile, WeakScalingGrowsTheBatch) {
+  const auto file =
+      Load("sweep: {run: tiny.yaml, ranks: [1, 8], scaling: weak, batch_per_rank: 3}\nlist: [{name: x}]\n");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(CasesOf(*file)[1].overrides.back(), "train.global_batch=24");
+}
+
+TEST(SweepFile, WithoutRanksTheMeshIsTheVariantsOwn) {
+  const auto file = Load("sweep: {run: tiny.yaml}\nlist: [{name: x, parallel.tensor: 2}]\n");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const std::vector<SweepCase> cases = CasesOf(*file);
+  ASSERT_EQ(cases.size(), 1u);
+  EXPECT_EQ(cases[0].name, "x");
+  EXPECT_THAT(cases[0].overrides, ElementsAre("parallel.tensor=2"));
+}
+
+TEST(SweepFile, OverridesOfTheCommandLineWin) {
+  const auto file = Load("sweep: {run: tiny.yaml, ranks: [1, 2]}\nlist: [{name: x}]\n",
+                         {"sweep.ranks=[2]", "sweep.dir=elsewhere"});
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_THAT(Names(CasesOf(*file)), ElementsAre("x-r2"));
+  EXPECT_EQ(file->settings.dir, "elsewhere");
+}
+
+TEST(SweepFile, MistakesNameFileAndLine) {
+  EXPECT_THAT(ErrorOf("sweep:\n  run: tiny.yaml\ngird: {parallel.zero: [1]}\n"),
+              HasSubstr("test.yaml:3: gird: a sweep has the keys sweep, list, grid; did you mean grid?"));
+  EXPECT_THAT(ErrorOf("sweep:\n  run: tiny.yaml\n  rank: [1]\nlist: [{name: a}]\n"),
+              HasSubstr("test.yaml:3: "));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist:\n  - {name: a, paralel.tensor: 2}\n"),
+              HasSubstr("test.yaml:3: paralel.tensor: a run has no such key; did you mean parallel.tensor?"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist:\n  - {name: a}\n  - {name: a}\n"),
+              HasSubstr("test.yaml:4: list: name = a: there is another"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist: [{parallel.zero: 2}]\n"),
+              HasSubstr("a variant without a name"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist: [{name: ../up}]\n"), HasSubstr("it names a folder"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\ngrid:\n  parallel.zero: 1\n"),
+              HasSubstr("test.yaml:3: parallel.zero: must be a list"));
+  EXPECT_THAT(ErrorOf("sweep: {run: nowhere.yaml}\n"), HasSubstr("nowhere.yaml does not exist"));
+  EXPECT_THAT(ErrorOf("list: [{name: a}]\n"), HasSubstr("there is no section sweep"));
+}
+
+TEST(SweepFile, KeysThatTheSweepSetsAreRefused) {
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist: [{name: a, run.dir: x}]\n"), HasSubstr("run.dir"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml, ranks: [4]}\nlist: [{name: a, parallel.data: 2}]\n"),
+              HasSubstr("parallel.data takes what sweep.ranks leaves"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml, ranks: [4], scaling: weak}\n"),
+              HasSubstr("wants sweep.batch_per_rank"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist: [{name: a, parallel.zero: 1}]\n"
+                      "grid: {parallel.zero: [1, 2]}\n"),
+              HasSubstr("is set by the variant a and by the grid"));
+}
+
+// Cut anywhere, a file is an error or a smaller sweep that can still be read; never a crash.
+TEST(SweepFile, CutShortIsAnErrorWithALine) {
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml, ranks: [1, 2\n"), HasSubstr("test.yaml:"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist:\n"), HasSubstr("list: must be a list of variants"));
+  EXPECT_THAT(ErrorOf(""), HasSubstr("a sweep's file is a map"));
+  const std::string whole =
+      "sweep:\n  run: tiny.yaml\n  ranks: [1, 2]\nlist:\n  - {name: a, parallel.zero: 1}\n  - {name: b}\n";
+  for (size_t length = 0; length < whole.size(); ++length) {
+    const auto file = Load(whole.substr(0, length));
+    if (!file.ok()) {
+      EXPECT_EQ(ExitCodeOf(file.status()), ExitCode::kConfiguration) << length;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace orthant::testing
