@@ -22,7 +22,8 @@ set_target_properties(orthant PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS orthant RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS ${_targets} EXPORT orthant ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/orthant DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/configs/clusters DESTINATION ${CMAKE_INSTALL_DATADIR}/orthant/configs)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/configs/clusters ${PROJECT_SOURCE_DIR}/configs/calibrations
+  ${PROJECT_SOURCE_DIR}/configs/models DESTINATION ${CMAKE_INSTALL_DATADIR}/orthant/configs)
 install(FILES ${PROJECT_SOURCE_DIR}/launch/slurm.sbatch ${PROJECT_SOURCE_DIR}/launch/pbs.sh
   DESTINATION ${CMAKE_INSTALL_DATADIR}/orthant/launch)
 install(EXPORT orthant FILE OrthantTargets.cmake NAMESPACE orthant:: DESTINATION ${_package_dir})

@@ -3,9 +3,9 @@
 namespace orthant {
 
 const std::vector<AddCommand>& Commands() {
-  static const std::vector<AddCommand> commands = {AddTrain,      AddVerify, AddPlan,   AddData,
-                                                   AddCheckpoint, AddConfig, AddFlight, AddLaunch,
-                                                   AddSubmit,     AddBench,  AddDoctor};
+  static const std::vector<AddCommand> commands = {AddTrain,  AddVerify, AddPlan,   AddData,   AddCheckpoint,
+                                                   AddConfig, AddFlight, AddLaunch, AddSubmit, AddBench,
+                                                   AddSweep,  AddDoctor, AddReport, AddWatch};
   return commands;
 }
 

@@ -16,5 +16,8 @@ void AddLaunch(CLI::App& app, CommandAction* action);
 void AddSubmit(CLI::App& app, CommandAction* action);
 void AddBench(CLI::App& app, CommandAction* action);
 void AddDoctor(CLI::App& app, CommandAction* action);
+void AddReport(CLI::App& app, CommandAction* action);
+void AddSweep(CLI::App& app, CommandAction* action);
+void AddWatch(CLI::App& app, CommandAction* action);
 
 }  // namespace orthant

@@ -38,11 +38,12 @@ const std::vector<std::pair<std::string, Names>>& RoomTable() {
       {"checkpoint", {"data_parallel", "model"}},
       {"train", {"model", "optim", "data", "checkpoint"}},
       {"bench", {"train"}},
-      {"plan", {"train", "bench"}},
       {"launch", {}},
+      {"plan", {"mesh", "pipeline_parallel", "launch"}},
       {"doctor", {"comm", "device", "mesh", "launch"}},
-      {"report", {}},
-      {"cli", {"train", "bench", "plan", "launch", "doctor", "report"}},
+      {"sweep", {}},
+      {"report", {"mesh", "pipeline_parallel", "sweep"}},
+      {"cli", {"train", "bench", "plan", "launch", "doctor", "sweep", "report"}},
   };
   return table;
 }

@@ -1,0 +1,17 @@
+# Puts text files into a room's library as functions `std::string NAME()` of namespace orthant, declared in HEADER:
+#   orthant_embed(report HEADER report/page_files.h PlotStyle src/report/page/plot.css PageScript src/report/page/page.js)
+# The text is written at configure time; changing a file runs that again.
+function(orthant_embed room)
+  cmake_parse_arguments(ARG "" "HEADER" "" ${ARGN})
+  set(code "#include \"${ARG_HEADER}\"\n\nnamespace orthant {\n")
+  while(ARG_UNPARSED_ARGUMENTS)
+    list(POP_FRONT ARG_UNPARSED_ARGUMENTS name file)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+    file(READ ${CMAKE_SOURCE_DIR}/${file} text)
+    string(APPEND code "\nstd::string ${name}() {\n  return R\"embedded(${text})embedded\";\n}\n")
+  endwhile()
+  string(APPEND code "\n}  // namespace orthant\n")
+  set(target_file ${CMAKE_BINARY_DIR}/orthant_${room}_embedded.cpp)
+  file(CONFIGURE OUTPUT ${target_file} CONTENT "@code@" @ONLY)
+  target_sources(orthant_${room} PRIVATE ${target_file})
+endfunction()
