@@ -15,7 +15,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "cli/auto_layout.h"
 #include "cli/commands.h"
 #include "cli/launch_command.h"
 #include "cli/launch_facts.h"
@@ -171,14 +170,7 @@ absl::Status Run(const LaunchOptions& options, const std::string& self, Supervis
 absl::StatusOr<std::string> RunFolderOf(const std::optional<TrainCommand>& train, bool elastic) {
   if (train.has_value()) {
     RunConfig config;
-    PlanKeys plan;
-    if (const absl::Status loaded = LoadRunFile(train->run, &config, &plan).status(); !loaded.ok())
-      return loaded;
-    if (elastic && plan.automatic()) {
-      return ConfigurationError(
-          "--elastic makes parallel.data of a run smaller, and parallel: auto chooses it; write the degrees "
-          "out, or leave --elastic out");
-    }
+    if (const absl::Status loaded = LoadRun(train->run, &config).status(); !loaded.ok()) return loaded;
     return config.RunDir();
   }
   if (!elastic) return "";

@@ -2,10 +2,10 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "cli/auto_layout.h"
 #include "cli/launch_options.h"
 #include "cli/plan.h"
-#include "cli/plan_request.h"
+#include "cli/plan_page.h"
+#include "cli/plan_workload.h"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "orthant/core/terminal.h"
@@ -16,31 +16,21 @@ namespace {
 
 struct Asked {
   Workload workload;
-  int64_t ranks = 0;   // of the file's mesh; 0: it has none
-  int64_t limit = 0;   // memory.limit
-  FixedChoices fixed;  // with parallel: auto, as `train` would keep them
+  int64_t ranks = 0;  // of the file's mesh; 0: it has none
+  int64_t limit = 0;  // memory.limit
 };
 
-absl::StatusOr<Asked> FromRun(const RunConfig& config, const PlanKeys& plan, const LoadedConfig& loaded) {
-  absl::StatusOr<Workload> workload = WorkloadOf(config);
+absl::StatusOr<Asked> FromRun(const RunConfig& config) {
+  const absl::StatusOr<Workload> workload = WorkloadOf(config);
   if (!workload.ok()) return workload.status();
-  Asked asked;
-  asked.workload = *std::move(workload);
-  asked.limit = config.memory.limit;
-  asked.ranks = plan.automatic() ? plan.ranks : config.parallel.degrees().world();
-  if (!plan.automatic()) return asked;
-  absl::StatusOr<FixedChoices> fixed = FixedBy(config, loaded);
-  if (!fixed.ok()) return fixed.status();
-  asked.fixed = *std::move(fixed);
-  return asked;
+  return Asked{*workload, config.parallel.degrees().world(), config.memory.limit};
 }
 
 // A run's file, or one of configs/models of a family that the trainer lacks.
 absl::StatusOr<Asked> Load(const RunFileOptions& run) {
   RunConfig config;
-  PlanKeys plan;
-  const absl::StatusOr<LoadedConfig> loaded = LoadRunFile(run, &config, &plan);
-  if (loaded.ok()) return FromRun(config, plan, *loaded);
+  const absl::StatusOr<LoadedConfig> loaded = LoadRun(run, &config);
+  if (loaded.ok()) return FromRun(config);
   const absl::StatusOr<PlanFile> file = LoadPlanFile(run.path, run.overrides);
   if (!file.ok()) return loaded.status();
   if (file->global_batch == 0) {
@@ -65,11 +55,17 @@ absl::Status PlanLayout(const PlanLayoutOptions& options) {
   request.workload = asked->workload;
   request.ranks = options.ranks > 0 ? options.ranks : asked->ranks;
   request.keep = options.show;
-  request.fixed = asked->fixed;
   if (request.ranks == 0)
     return ConfigurationError(absl::StrCat(options.run.path, " has no mesh: give --ranks N"));
-  LimitMemoryTo(asked->limit, &request.machine);
-  if (absl::Status nodes = CheckNodes(request); !nodes.ok()) return nodes;
+  if (asked->limit > 0)
+    request.machine.memory_bytes = static_cast<double>(asked->limit) + request.machine.software().reserve;
+  if (request.ranks > request.machine.node_ranks && request.machine.network_bandwidth == 0) {
+    return ConfigurationError(
+        absl::StrCat("--ranks ", request.ranks, ": ", request.machine.name, " has one node of ",
+                     request.machine.node_ranks,
+                     " devices by its file (performance.network_bandwidth is 0); nearest legal: ",
+                     request.machine.node_ranks));
+  }
   report.result = Search(request);
   if (absl::Status why = WhyNothing(request, report.result); !why.ok()) return why;
   report.rejections = Rejections(request, report.result);

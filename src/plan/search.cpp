@@ -50,10 +50,9 @@ class Searcher {
     const auto start = std::chrono::steady_clock::now();
     const PlanModel& m = r_.workload.model;
     for (const int64_t t : Divisors(m.heads)) {
-      if (r_.ranks % t != 0 || r_.fixed.tensor.value_or(t) != t) continue;
+      if (r_.ranks % t != 0) continue;
       for (const int64_t s : Divisors(m.heads / t)) {
         if (s > 1 && !r_.machine.software().ulysses) break;
-        if (r_.fixed.sequence.value_or(s) != s) continue;
         if (r_.ranks / t % s == 0 && m.context % s == 0) TryDegrees(t, s);
       }
     }
@@ -89,8 +88,6 @@ class Searcher {
       if (p > std::min(r_.workload.model.layers, kMostPipeline)) break;
       const int64_t d = r_.ranks / (t * s * p);
       if (r_.workload.global_batch % d != 0) continue;
-      // Here already, since a search for the nearest legal ranks tries many.
-      if (r_.fixed.data.value_or(d) != d || r_.fixed.pipeline.value_or(p) != p) continue;
       if (p > 1 && software.schedules.empty()) continue;
       for (int64_t chunks = 1; chunks <= (p > 1 ? software.most_chunks : 1); ++chunks) {
         layers_ = StageLayers(r_.workload.model, software, p * chunks);
@@ -145,9 +142,8 @@ class Searcher {
       l.zero = zero;
       l.shard_ranks = 0;
       TryOffload(l);
-      const int64_t fixed = r_.fixed.shard_ranks.value_or(0);
-      const int64_t near = fixed > 0 ? fixed : r_.machine.node_ranks / l.tensor;
-      if (zero > 0 && near > 1 && (near < replicas || near == fixed) && replicas % near == 0) {
+      const int64_t near = r_.machine.node_ranks / l.tensor;
+      if (zero > 0 && near > 1 && near < replicas && replicas % near == 0) {
         l.shard_ranks = near;
         TryOffload(l);
       }
@@ -164,8 +160,7 @@ class Searcher {
     Try(l);
   }
 
-  void Try(const Layout& l) {
-    if (!r_.fixed.Allow(l)) return;
+  void Try(const PlannedLayout& l) {
     const StepPrediction step = PredictStep(r_.machine, r_.workload, l, block_, layers_);
     const double seconds = step.step;
     double bytes = 0;
@@ -227,16 +222,6 @@ class Searcher {
 };
 
 }  // namespace
-
-bool FixedChoices::Allow(const Layout& l) const {
-  const auto allows = [](const auto& fixed, const auto& value) { return !fixed || *fixed == value; };
-  return allows(data, l.data) && allows(tensor, l.tensor) && allows(pipeline, l.pipeline) &&
-         allows(sequence, l.sequence) && allows(zero, l.zero) && allows(micro_batch, l.micro_batch) &&
-         allows(shard_ranks, l.shard_ranks) && (l.pipeline == 1 || allows(schedule, l.schedule)) &&
-         allows(recompute, l.recompute) && allows(tensor_sequence, l.tensor_sequence) &&
-         allows(offload_optimizer, l.offload != Offload::kNone) &&
-         allows(offload_parameters, l.offload == Offload::kAll);
-}
 
 const Family* SearchResult::Find(const std::string& name) const {
   for (const Family& family : families)

@@ -43,7 +43,7 @@ bool HasLayout(SearchRequest request, int64_t ranks, int64_t batch) {
   request.ranks = ranks;
   request.workload.global_batch = batch;
   request.keep = 1;
-  if (!request.fixed.recompute) request.recompute = {Recompute::kFull};
+  request.recompute = {Recompute::kFull};
   return Search(request).layouts > 0;
 }
 
@@ -68,12 +68,11 @@ absl::Status NothingLegal(const SearchRequest& r) {
   const int64_t batch = r.workload.global_batch;
   const std::vector<int64_t> ranks = Nearest(r.ranks, [&](int64_t n) { return HasLayout(r, n, batch); });
   const std::vector<int64_t> batches = Nearest(batch, [&](int64_t n) { return HasLayout(r, r.ranks, n); });
-  std::string text = absl::StrCat(
-      r.ranks_word, r.ranks,
-      ": no layout is legal: tensor x sequence must divide model.heads = ", r.workload.model.heads,
-      ", pipeline is at most model.layers = ", r.workload.model.layers,
-      ", and data divides train.global_batch = ", batch);
-  if (!ranks.empty()) absl::StrAppend(&text, "; nearest legal: ", r.ranks_word, AnyOf(ranks));
+  std::string text =
+      absl::StrCat("--ranks ", r.ranks, ": no layout is legal: tensor x sequence must divide model.heads = ",
+                   r.workload.model.heads, ", pipeline is at most model.layers = ", r.workload.model.layers,
+                   ", and data divides train.global_batch = ", batch);
+  if (!ranks.empty()) absl::StrAppend(&text, "; nearest legal: --ranks ", AnyOf(ranks));
   if (!batches.empty()) absl::StrAppend(&text, "; or train.global_batch = ", AnyOf(batches));
   return ConfigurationError(text);
 }
@@ -120,11 +119,10 @@ absl::Status WhyNothing(const SearchRequest& request, const SearchResult& result
     SearchRequest more = request;
     more.ranks = request.ranks * times;
     more.keep = 1;
-    if (!more.fixed.recompute) more.recompute = {Recompute::kFull};
+    more.recompute = {Recompute::kFull};
     const SearchResult found = Search(more);
     if (found.best.empty()) continue;
-    absl::StrAppend(&text, ", or ", request.ranks_word, more.ranks, ": ",
-                    found.best.front().layout.ToString());
+    absl::StrAppend(&text, ", or --ranks ", more.ranks, ": ", found.best.front().layout.ToString());
     break;
   }
   return ConfigurationError(text);

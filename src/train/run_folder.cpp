@@ -84,7 +84,6 @@ const std::vector<std::string>& MayDiffer() {
                                                 "verify",
                                                 "train.stop_at",
                                                 "train.device",
-                                                "train.micro_batch",
                                                 "train.check_replicas",
                                                 "train.threads_per_rank",
                                                 "train.dtype",

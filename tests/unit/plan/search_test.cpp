@@ -103,26 +103,6 @@ TEST(Search, PlansGpt3AsItWasTrained) {
   EXPECT_GT(result.best.front().layout.pipeline, 1);
 }
 
-TEST(Search, KeepsWhatIsFixed) {
-  SearchRequest request = Request(SampleWorkload(24, 2048, 16, 96), 16);
-  const int64_t free = Search(request).layouts;
-  request.fixed.tensor = request.fixed.micro_batch = 2;
-  request.fixed.zero = 1;
-  request.fixed.shard_ranks = 4;
-  request.fixed.recompute = Recompute::kFull;
-  const SearchResult result = Search(request);
-  EXPECT_LT(result.layouts, free);
-  ASSERT_FALSE(result.best.empty());
-  for (const LayoutPrediction& p : result.best) {
-    EXPECT_TRUE(request.fixed.Allow(p.layout)) << p.layout.ToString();
-    EXPECT_EQ(p.layout.tensor, 2);
-    EXPECT_EQ(p.layout.shard_ranks, 4) << "not the node's eight over two";
-  }
-  request.fixed.tensor = 3;
-  request.ranks_word = "plan.ranks=";
-  EXPECT_THAT(WhyNothing(request, Search(request)).message(), HasSubstr("plan.ranks=16: no layout is legal"));
-}
-
 TEST(Rules, SpeakOfTheCaseAtHand) {
   const auto rules = [](const Workload& workload, int64_t ranks) {
     const SearchRequest request = Request(workload, ranks);
