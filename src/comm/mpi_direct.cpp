@@ -37,10 +37,7 @@ bool OutputIsWritten(const Exchange& x, int member) {
 // What a member adds up: its slice of an all-reduce or a reduce, for all or for the root, or its share.
 Slice SumOf(const Exchange& x) {
   if (x.op.kind == OpKind::kReduceScatter) return {0, x.op.count};
-  const int64_t line = kCacheLine / x.size;
-  const int64_t share = ((x.op.count + x.n - 1) / x.n + line - 1) / line * line;
-  const int64_t first = std::min(x.op.count, x.me * share);
-  return {first, std::min(x.op.count, first + share) - first};
+  return SliceOfCount(x, x.op.count, x.me);
 }
 
 // The next step of adding; true: nothing is left.

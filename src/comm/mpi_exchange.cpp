@@ -8,12 +8,6 @@
 namespace orthant::mpi {
 namespace {
 
-int64_t SliceElements(const Exchange& x, int64_t piece) {
-  const int64_t line = kCacheLine / x.size;
-  const int64_t share = (x.end(piece) - x.begin(piece) + x.n - 1) / x.n;
-  return (share + line - 1) / line * line;
-}
-
 void AddSlice(const Exchange& x, int64_t piece) {
   const Slice own = SliceOf(x, piece, x.me);
   absl::InlinedVector<const void*, 64> sources(x.n);
@@ -167,8 +161,12 @@ void ReadPiece(const Exchange& x, int64_t piece) {
 }
 
 Slice SliceOf(const Exchange& x, int64_t piece, int member) {
-  const int64_t count = x.end(piece) - x.begin(piece);
-  const int64_t slice = SliceElements(x, piece);
+  return SliceOfCount(x, x.end(piece) - x.begin(piece), member);
+}
+
+Slice SliceOfCount(const Exchange& x, int64_t count, int member) {
+  const int64_t line = kCacheLine / x.size;
+  const int64_t slice = ((count + x.n - 1) / x.n + line - 1) / line * line;
   const int64_t first = std::min(count, member * slice);
   return {first, std::min(count, first + slice) - first};
 }

@@ -47,6 +47,8 @@ struct Slice {
   int64_t count = 0;
 };
 Slice SliceOf(const Exchange& exchange, int64_t piece, int member);
+// The same of any number of elements, in whole cache lines.
+Slice SliceOfCount(const Exchange& exchange, int64_t count, int member);
 void StageSlices(const Exchange& exchange, int64_t piece);
 void FetchSlices(const Exchange& exchange, int64_t piece);
 
