@@ -24,6 +24,17 @@ check() {
   fi
 }
 
+# fails_with CODE TEXT COMMAND...: exit code and a part of what it says.
+fails_with() {
+  local wanted=$1 text=$2 code=0
+  shift 2
+  "$@" >"$work/fails.out" 2>"$work/fails.err" || code=$?
+  [[ "$code" == "$wanted" ]] && grep -qF -- "$text" "$work/fails.err" && return 0
+  echo "exit code $code, wanted $wanted and '$text'"
+  cat "$work/fails.out" "$work/fails.err"
+  return 1
+}
+
 # skip NAME REASON
 skip() {
   echo "skipped $1: $2"

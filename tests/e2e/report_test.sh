@@ -12,17 +12,6 @@ source "$here/cases.sh"
 source "$here/tiny_run.sh"
 export OMP_NUM_THREADS=1
 
-# fails_with CODE TEXT COMMAND...: exit code and a part of what it says.
-fails_with() {
-  local wanted=$1 text=$2 code=0
-  shift 2
-  "$@" >"$work/fails.out" 2>"$work/fails.err" || code=$?
-  [[ "$code" == "$wanted" ]] && grep -qF -- "$text" "$work/fails.err" && return 0
-  echo "exit code $code, wanted $wanted and '$text'"
-  cat "$work/fails.out" "$work/fails.err"
-  return 1
-}
-
 page_of_one() {
   "$binary" report "$work/runs/mesh" >"$work/out" || return 1
   grep -q "^wrote $work/runs/mesh/report.html$" "$work/out" || return 1

@@ -20,17 +20,6 @@ list:
   - {name: pipeline, fill: pipeline}   # 4 stages of 3 layers: illegal
 END
 
-# fails_with CODE TEXT COMMAND...: exit code and a part of what it says.
-fails_with() {
-  local wanted=$1 text=$2 code=0
-  shift 2
-  "$@" >"$work/fails.out" 2>"$work/fails.err" || code=$?
-  [[ "$code" == "$wanted" ]] && grep -qF -- "$text" "$work/fails.err" && return 0
-  echo "exit code $code, wanted $wanted and '$text'"
-  cat "$work/fails.out" "$work/fails.err"
-  return 1
-}
-
 # states FOLDER: "NAME STATE" a line.
 states() {
   python3 -c 'import json, sys; [print(c["name"], c["state"]) for c in json.load(open(sys.argv[1]))["cases"]]' "$1/sweep.json"
