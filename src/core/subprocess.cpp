@@ -1,12 +1,16 @@
 #include "orthant/core/subprocess.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -34,11 +38,30 @@ class FileActions {
   posix_spawn_file_actions_t actions_;
 };
 
-// Reads to the end, keeping the last `tail_bytes`.
-std::string ReadTail(int descriptor, size_t tail_bytes) {
-  std::string tail;
-  std::array<char, 65536> buffer;
+using Clock = std::chrono::steady_clock;
+
+// Waits until there is something to read, or the end. False at the deadline.
+bool Readable(int descriptor, Clock::time_point deadline) {
   while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) return false;
+    pollfd one = {descriptor, POLLIN, 0};
+    const int ready = ::poll(&one, 1, static_cast<int>(std::min<int64_t>(left, 60000)));
+    if (ready > 0 || (ready < 0 && errno != EINTR)) return true;
+  }
+}
+
+// Reads to the end, or with `seconds` above 0 so long, keeping the last `tail_bytes`. -> whether it came to
+// the end.
+bool ReadTail(int descriptor, size_t tail_bytes, double seconds, std::string* all) {
+  std::string& tail = *all;
+  std::array<char, 65536> buffer;
+  const auto deadline =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  bool whole = true;
+  while (true) {
+    whole = seconds <= 0 || Readable(descriptor, deadline);
+    if (!whole) break;
     const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;
@@ -46,7 +69,7 @@ std::string ReadTail(int descriptor, size_t tail_bytes) {
     if (tail.size() > 2 * tail_bytes) tail.erase(0, tail.size() - tail_bytes);
   }
   if (tail.size() > tail_bytes) tail.erase(0, tail.size() - tail_bytes);
-  return tail;
+  return whole;
 }
 
 int WaitFor(pid_t child) {
@@ -82,7 +105,9 @@ absl::StatusOr<SubprocessResult> RunProgram(const std::vector<std::string>& argu
   if (options.capture) ::close(pipe_ends[1]);
   SubprocessResult result;
   if (error == 0) {
-    if (options.capture) result.output = ReadTail(pipe_ends[0], options.tail_bytes);
+    if (options.capture)
+      result.too_long = !ReadTail(pipe_ends[0], options.tail_bytes, options.seconds, &result.output);
+    if (result.too_long) ::kill(child, SIGKILL);
     result.exit_code = WaitFor(child);
   }
   if (options.capture) ::close(pipe_ends[0]);

@@ -59,6 +59,12 @@ int TerminalWidth(int descriptor) {
   return 80;
 }
 
+int TerminalHeight(int descriptor) {
+  winsize size{};
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) return size.ws_row;
+  return 24;
+}
+
 bool CanDrawBoxes(int descriptor) {
   if (!IsTerminal(descriptor)) return false;
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
@@ -73,6 +79,19 @@ bool CanDrawBoxes(int descriptor) {
 int DisplayWidth(std::string_view utf8) {
   return static_cast<int>(std::count_if(
       utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+std::string Printable(std::string_view text) {
+  std::string safe;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+    // U+0080 to U+009F are control characters too.
+    const bool two = byte == 0xC2 && next >= 0x80 && next < 0xA0;
+    safe += two || byte < 0x20 || byte == 0x7F ? ' ' : text[i];
+    if (two) ++i;
+  }
+  return safe;
 }
 
 Table::Table(std::vector<std::string> head) : head_(std::move(head)) {}

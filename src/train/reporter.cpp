@@ -9,6 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
+#include "orthant/core/step_median.h"
 #include "orthant/core/text.h"
 #include "orthant/core/version.h"
 #include "orthant/train/run_folder.h"
@@ -222,8 +223,7 @@ RunSummary Reporter::Summary() const {
     backward += m.dtb;
     optimizer += m.dto;
   }
-  std::nth_element(times.begin(), times.begin() + static_cast<int64_t>(times.size() / 2), times.end());
-  s.median_dt = times[times.size() / 2];
+  s.median_dt = MedianAfterWarmUp(times);
   const StepMetrics& last = history_.back();
   s.tps = last.tps * last.dt / s.median_dt;
   s.mfu = last.mfu * last.dt / s.median_dt;

@@ -13,11 +13,13 @@ struct SubprocessOptions {
   std::string folder;                   // working folder; empty: this process's own
   bool capture = true;                  // false: the program writes to this process's stdout and stderr
   size_t tail_bytes = size_t{1} << 16;  // captured output beyond this is dropped from its beginning
+  double seconds = 0;                   // a captured program that takes longer is killed; 0: no limit
 };
 
 struct SubprocessResult {
-  int exit_code = 0;   // 128 + signal when a signal ended it
-  std::string output;  // the tail of stdout and stderr together
+  int exit_code = 0;      // 128 + signal when a signal ended it
+  std::string output;     // the tail of stdout and stderr together
+  bool too_long = false;  // it was killed for the time it took
 };
 
 // arguments[0] is looked for on PATH. EnvironmentError when the program is missing or cannot be started; a

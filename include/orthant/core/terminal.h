@@ -12,10 +12,14 @@ namespace orthant {
 bool IsTerminal(int descriptor);
 // Columns of the terminal; 80 when it is none.
 int TerminalWidth(int descriptor);
+// Lines of it; 24 when it is none.
+int TerminalHeight(int descriptor);
 // A terminal whose locale (LC_ALL, LC_CTYPE, LANG) is UTF-8.
 bool CanDrawBoxes(int descriptor);
 // Characters as a terminal counts them: UTF-8 code points.
 int DisplayWidth(std::string_view utf8);
+// `text` on one line of a terminal: control characters, which could move its cursor or worse, are blanks.
+std::string Printable(std::string_view text);
 
 enum class TableStyle { kPlain, kBoxes };
 inline TableStyle TableStyleFor(int descriptor) {

@@ -45,6 +45,20 @@ TEST(Subprocess, SignalsAreExitCodesAbove128) {
   EXPECT_EQ(result->exit_code, 137);
 }
 
+TEST(Subprocess, WhatTakesTooLongIsKilled) {
+  const auto result = RunProgram({"sh", "-c", "echo begun; exec sleep 600"},
+                                 {.folder = "", .capture = true, .tail_bytes = 1000, .seconds = 0.3});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->too_long);
+  EXPECT_EQ(result->exit_code, 137);
+  EXPECT_EQ(result->output, "begun\n");
+  const auto quick =
+      RunProgram({"echo", "a"}, {.folder = "", .capture = true, .tail_bytes = 10, .seconds = 60});
+  ASSERT_TRUE(quick.ok()) << quick.status();
+  EXPECT_FALSE(quick->too_long);
+  EXPECT_EQ(quick->output, "a\n");
+}
+
 TEST(Subprocess, MissingProgramsAndFoldersAreEnvironmentErrors) {
   const auto missing = RunProgram({"no-such-program-here"});
   EXPECT_EQ(ExitCodeOf(missing.status()), ExitCode::kEnvironment);

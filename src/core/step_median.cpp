@@ -1,0 +1,26 @@
+#include "orthant/core/step_median.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace orthant {
+
+int64_t WarmUpSteps(int64_t steps) {
+  return steps < 2 ? 0 : std::clamp<int64_t>(steps / 5, 1, 10);
+}
+
+double MedianAfterWarmUp(const std::vector<double>& steps) {
+  const auto first = static_cast<size_t>(WarmUpSteps(static_cast<int64_t>(steps.size())));
+  std::vector<double> values;
+  for (size_t i = first; i < steps.size(); ++i) {
+    if (std::isfinite(steps[i])) values.push_back(steps[i]);
+  }
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+}  // namespace orthant
