@@ -182,10 +182,11 @@ std::string FindShared(const std::string& below, const std::string& self) {
   return "";
 }
 
-absl::StatusOr<std::string> FindCluster(const std::string& name, const std::string& self) {
+absl::StatusOr<std::string> FindCluster(const std::string& name, const std::string& self,
+                                        const std::string& given) {
   if (absl::StrContains(name, '/') || absl::EndsWith(name, ".yaml")) {
     if (FileExists(name)) return name;
-    return ConfigurationError(absl::StrCat("--cluster ", name, ": there is no such file"));
+    return ConfigurationError(absl::StrCat(given, name, ": there is no such file"));
   }
   const std::string found = FindShared(absl::StrCat(kClusters, "/", name, ".yaml"), self);
   if (!found.empty()) return found;
@@ -200,7 +201,7 @@ absl::StatusOr<std::string> FindCluster(const std::string& name, const std::stri
   const std::vector<std::string> names(known.begin(), known.end());
   const std::optional<std::string> meant = ClosestMatch(name, names);
   return ConfigurationError(absl::StrCat(
-      "--cluster ", name, ": no such cluster; ",
+      given, name, ": no such cluster; ",
       meant.has_value() ? absl::StrCat("did you mean ", *meant, "? ") : "",
       names.empty() ? absl::StrCat("there is no folder ", kClusters, " here; give the path of a file")
                     : absl::StrCat("there are: ", JoinWords(names), "; or give the path of a file")));

@@ -84,7 +84,8 @@ std::string FindShared(const std::string& below, const std::string& self);
 std::vector<std::string> SharedFolders(const std::string& below, const std::string& self);
 
 // The file of a cluster: `name` is a path (with '/' or ".yaml") or the name of a file in configs/clusters.
-// ConfigurationError names the ones there are.
-absl::StatusOr<std::string> FindCluster(const std::string& name, const std::string& self);
+// ConfigurationError names the ones there are, and begins with `given`: where the name stood.
+absl::StatusOr<std::string> FindCluster(const std::string& name, const std::string& self,
+                                        const std::string& given = "--cluster ");
 
 }  // namespace orthant
