@@ -25,6 +25,9 @@ void DescribeSoftware(Fields& f, Software& s) {
   f.Bool("ulysses", &s.ulysses).Doc("Sequence parallelism by exchanging heads for tokens.");
   f.Bool("zero_with_pipeline", &s.zero_with_pipeline).Doc("ZeRO 2 and 3 together with a pipeline.");
   f.Bool("offload", &s.offload).Doc("Whether state can be kept in host memory.");
+  f.Bool("transposes", &s.transposes)
+      .Doc("Products in fp32 copy their first operand and cannot add to a gradient.");
+  f.Bool("through_float", &s.through_float).Doc("Products of 16-bit types are made in fp32, of copies.");
   f.Real("loss_bytes", &s.loss_bytes).AtLeast(0).Unit("bytes").Doc("Held for a logit until backward.");
   f.Real("reserve", &s.reserve).AtLeast(0).Unit("bytes").Doc("Of a device that tensors cannot have.");
   f.Choice("row_recompute", &s.row_recompute, {"none", "selective", "full"})
@@ -39,6 +42,14 @@ void DescribeSoftware(Fields& f, Software& s) {
 void DescribeConstants(Fields& f, Constants& c) {
   f.Real("matmul", &c.matmul).Above(0).AtMost(1).Doc("Share of the peak of a large product.");
   f.Real("attention", &c.attention).Above(0).AtMost(1).Doc("The same of fused attention.");
+  f.Real("score_seconds", &c.score_seconds)
+      .AtLeast(0)
+      .Unit("s")
+      .Doc("Of a score of fused attention, forward, beside its products.");
+  f.Real("activation_seconds", &c.activation_seconds)
+      .AtLeast(0)
+      .Unit("s")
+      .Doc("Of an element of the MLP's activation beside its bytes, either way.");
   f.Real("memory", &c.memory).Above(0).AtMost(1.5).Doc("Share of memory bandwidth of element-wise kernels.");
   f.Real("layer_overhead", &c.layer_overhead).AtLeast(0).Unit("s").Doc("Of a block beside its arithmetic.");
   f.Real("layer_floor", &c.layer_floor)
@@ -51,6 +62,7 @@ void DescribeConstants(Fields& f, Constants& c) {
   f.Real("node_link", &c.node_link).Above(0).AtMost(1).Doc("Share of node_bandwidth of collectives.");
   f.Real("network", &c.network).Above(0).AtMost(1.2).Doc("Share of network_bandwidth of collectives.");
   f.Real("latency", &c.latency).AtLeast(0).Unit("s").Doc("Of a collective, for each doubling of its group.");
+  f.Real("skew", &c.skew).AtLeast(0).Unit("s").Doc("That members wait for each other at a collective.");
   f.Real("send", &c.send).AtLeast(0).Doc("Time of a stage's send in units of bytes / bandwidth.");
   f.Real("send_latency", &c.send_latency).AtLeast(0).Unit("s").Doc("Of a stage's send.");
   f.Real("interference", &c.interference)
@@ -97,6 +109,7 @@ void Describe(Fields& fields, Calibration& c) {
   fields.Section("calibration", "Where the numbers are from.", [&c](Fields& f) {
     f.Text("name", &c.name).Required().Doc("Its name.");
     f.Text("machine", &c.machine).Doc("The machine it was measured on.");
+    f.Integer("threads", &c.threads).AtLeast(0).Doc("Threads of a rank meanwhile; 0: not said.");
     f.Text("command", &c.command).Doc("The command that made it.");
     f.Text("rows", &c.rows).Doc("The measured rows that the constants were fitted to.");
   });

@@ -39,9 +39,6 @@ PlacedGroup TensorGroup(const Machine& machine, const PlannedLayout& l) {
 PlacedGroup SequenceGroup(const Machine& machine, const PlannedLayout& l) {
   return Place(machine, l.sequence, l.tensor);
 }
-PlacedGroup ReplicaGroup(const Machine& machine, const PlannedLayout& l) {
-  return Place(machine, l.replicas(), l.tensor);
-}
 PlacedGroup ShardGroup(const Machine& machine, const PlannedLayout& l) {
   return Place(machine, l.Shards(), l.tensor);
 }
@@ -49,7 +46,7 @@ PlacedGroup CopyGroup(const Machine& machine, const PlannedLayout& l) {
   return Place(machine, l.replicas() / std::max<int64_t>(1, l.Shards()), l.tensor * l.Shards());
 }
 bool StagesCross(const Machine& machine, const PlannedLayout& l) {
-  return l.pipeline > 1 && l.world() / l.pipeline >= machine.node_ranks;
+  return l.pipeline > 1 && l.world() > machine.node_ranks;
 }
 
 double AllReduceSeconds(const Machine& machine, const PlacedGroup& group, double bytes) {
@@ -86,9 +83,10 @@ double AllToAllSeconds(const Machine& machine, const PlacedGroup& group, double 
 double SendSeconds(const Machine& machine, const PlannedLayout& layout, double bytes) {
   const Constants& c = machine.constants();
   const double part = machine.software().split_sends ? bytes / static_cast<double>(layout.tensor) : bytes;
-  const double rate = StagesCross(machine, layout)
-                          ? machine.NetworkRate() / static_cast<double>(machine.node_ranks)
-                          : machine.NodeRate();
+  // The ranks of a node that belong to one stage send at the same time.
+  const int64_t together = std::min(machine.node_ranks, layout.world() / layout.pipeline);
+  const double rate = StagesCross(machine, layout) ? machine.NetworkRate() / static_cast<double>(together)
+                                                   : machine.NodeRate();
   return c.send * part / rate + c.send_latency;
 }
 

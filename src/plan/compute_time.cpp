@@ -35,7 +35,8 @@ double RoundedMax(double a, double b) {
   return larger * std::pow(1 + std::pow(smaller / larger, kPower), 1 / kPower);
 }
 
-constexpr double kForwardShare = 1.0 / 3;  // of a block's overhead and floor
+constexpr double kScoreBackward = 5.0 / 3;  // of score_seconds: measured where exponentials count
+constexpr double kForwardShare = 1.0 / 3;   // of a block's overhead and floor
 
 // Shape of a microbatch on one rank.
 struct Shape {
@@ -146,9 +147,13 @@ BlockTime TimeOfBlock(const Machine& machine, const Workload& workload, const Pl
   } else {
     // Causal: half of the scores; backward has five products, at a lower rate (arXiv 2205.14135, 2307.08691).
     const double one = x.scores * depth * scale / (c.attention * machine.peak);
-    core = 2 * one;
-    core_backward = 6.25 * one;
+    const double each = x.scores * c.score_seconds;
+    core = 2 * one + each;
+    core_backward = 6.25 * one + kScoreBackward * each;
   }
+  const double activation = x.tokens * static_cast<double>(out) * c.activation_seconds;
+  time.forward += activation;
+  time.backward += activation;
   time.attention = core;
   time.forward += core + moved.forward * x.tokens / rate;
   time.backward += core_backward + moved.backward * x.tokens / rate;

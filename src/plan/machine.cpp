@@ -47,8 +47,9 @@ absl::Status CheckFacts(const ClusterConfig& c, const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<Machine> LoadMachine(const std::string& name, const std::string& self) {
-  const absl::StatusOr<std::string> path = FindCluster(name, self);
+absl::StatusOr<Machine> LoadMachine(const std::string& name, const std::string& self,
+                                    const std::string& given) {
+  const absl::StatusOr<std::string> path = FindCluster(name, self, given);
   if (!path.ok()) return path.status();
   const absl::StatusOr<ClusterConfig> cluster = LoadCluster(*path);
   if (!cluster.ok()) return cluster.status();

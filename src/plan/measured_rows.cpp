@@ -102,19 +102,25 @@ absl::Status MustDivide(const Cells& cells, const std::string& column, int64_t v
                                   "; nearest legal: ", AnyOf(NearestDivisors(whole, value))));
 }
 
-absl::Status CheckRow(const Cells& cells, const MeasuredRow& row, int64_t ranks, const std::string& gpus,
-                      const std::string& micro) {
+// The columns of a form that rules name.
+struct RuleColumns {
+  std::string gpus, micro, data, heads;
+};
+
+absl::Status CheckRow(const Cells& cells, const MeasuredRow& row, int64_t ranks, const RuleColumns& names) {
   const PlannedLayout& l = row.layout;
   if (ranks != l.world()) {
-    return cells.Wrong(gpus, absl::StrCat(ranks),
+    return cells.Wrong(names.gpus, absl::StrCat(ranks),
                        absl::StrCat("must be data x tensor x pipeline = ", l.world()));
   }
-  if (absl::Status s = MustDivide(cells, micro, l.data * l.micro_batch,
-                                  "the global batch by data x micro batch", row.global_batch);
+  if (absl::Status s = MustDivide(cells, names.data, l.data, "the global batch", row.global_batch); !s.ok())
+    return s;
+  if (absl::Status s =
+          MustDivide(cells, names.micro, l.micro_batch, "the global batch / data", row.global_batch / l.data);
       !s.ok()) {
     return s;
   }
-  return MustDivide(cells, "heads", row.shape.heads, "the hidden size", row.shape.hidden);
+  return MustDivide(cells, names.heads, row.shape.heads, "the hidden size", row.shape.hidden);
 }
 
 // Columns that vTrain's form may have beside its own; an empty cell leaves what the software does.
@@ -178,7 +184,10 @@ absl::StatusOr<MeasuredRow> ReadVtrain(const Cells& cells, Form form) {
   row.one_node = form == Form::kOneNode;
   row.model = row.one_node ? absl::StrCat(row.shape.layers, " layers, ", row.shape.hidden)
                            : absl::StrCat(cells.Text(kParameters), "B");
-  if (absl::Status s = CheckRow(cells, row, ranks, "# GPUs", "micro batch"); !s.ok()) return s;
+  if (absl::Status s =
+          CheckRow(cells, row, ranks, {"# GPUs", "micro batch", "data parallelism", "attention heads"});
+      !s.ok())
+    return s;
   if (absl::Status s = MustDivide(cells, "pipeline parallelism", l.pipeline, "# layers", row.shape.layers);
       !s.ok())
     return s;
@@ -215,7 +224,8 @@ absl::StatusOr<MeasuredRow> ReadFsdp(const Cells& cells) {
     const double tokens = static_cast<double>(row.global_batch * row.shape.context);
     row.seconds = std::string(column) == "step_time_s" ? *value : tokens / *value;
   }
-  if (absl::Status s = CheckRow(cells, row, l.data, "gpus", "micro_batch"); !s.ok()) return s;
+  if (absl::Status s = CheckRow(cells, row, l.data, {"gpus", "micro_batch", "gpus", "n_heads"}); !s.ok())
+    return s;
   return row;
 }
 

@@ -10,8 +10,8 @@
 namespace orthant {
 namespace {
 
-constexpr double kStatistics = 8;              // bytes of a norm's row: mean and deviation in fp32
-constexpr double kLossBlock = 2.0 * 33554432;  // a loss computed in blocks: logits and their transpose
+constexpr double kStatistics = 8;        // bytes of a norm's row: mean and deviation in fp32
+constexpr double kLossBlock = 33554432;  // of logits in fp32, where a loss is made in blocks
 
 // Microbatches that a pipeline rank holds activations of, each through all its chunks.
 double LiveMicrobatches(const PlannedLayout& l, int64_t microbatches, int64_t rank) {
@@ -46,6 +46,59 @@ double UnitsWhole(const Workload& w, const PlannedLayout& l, double block, doubl
   return bytes;
 }
 
+// How products are made (Software::transposes, through_float) in the workload's precision.
+struct Products {
+  double element = 2;       // bytes that they are made in
+  bool wide = false;        // of operands that are converted first
+  bool transposes = false;  // a first operand is copied
+  bool apart = false;       // a weight's is a tensor of its own before it is added to the gradient
+};
+
+Products ProductsOf(const Software& software, const Workload& w) {
+  Products p;
+  p.wide = w.precision.value < 4 && software.through_float;
+  p.element = p.wide ? 4 : w.precision.value;
+  p.transposes = software.transposes && p.element == 4;
+  p.apart = p.transposes || p.element != w.precision.gradient;
+  return p;
+}
+
+// What the products of a matrix [out, in] take in backward beside their operands and results.
+double ProductBytes(const Products& p, double rows, double out, double in) {
+  const double e = p.element;
+  const double input = p.wide ? e * (rows * in + out * in + rows * out) : 0;
+  const double weight = (p.wide ? e * rows * (out + in) : 0) + (p.transposes ? e * rows * out : 0) +
+                        (p.apart ? e * out * in : 0);
+  return std::max(input, weight);
+}
+
+// The loss where the software makes it in blocks: its input's gradient, a block of logits, the table.
+double BlockedLoss(const Products& p, const Workload& w, double rows, double classes) {
+  const double h = static_cast<double>(w.model.hidden), e = p.element;
+  const double logits = std::min(kLossBlock, 4 * rows * classes), table = classes * h * e;
+  return rows * h * w.precision.value + logits * e / 4 + (e < 4 ? logits : 0) + (p.transposes ? logits : 0) +
+         (p.wide ? table : 0) + (p.apart ? table : 0);
+}
+
+// The most that a block's backward takes beyond what the block kept: at the MLP's second matrix, at its
+// activation, at its first matrix, at the scores. What was kept goes as it is used.
+double BackwardBytes(const Machine& machine, const Workload& w, const PlannedLayout& l, double rows) {
+  const PlanModel& m = w.model;
+  const Products products = ProductsOf(machine.software(), w);
+  const double e = w.precision.value, t = static_cast<double>(l.tensor);
+  const double h = static_cast<double>(m.hidden), out = static_cast<double>(m.Ffn()) / t;
+  const double in = static_cast<double>(m.FfnInputs()) / t;
+  const double second = rows * (out + h) * e + ProductBytes(products, rows, h, out);
+  const double activation = rows * (in + h) * e;
+  const double first = rows * (2 * h - out) * e + ProductBytes(products, rows, in, h);
+  double scores = 0;
+  if (ScoresInMemory(machine.software(), m)) {
+    const double s = static_cast<double>(m.context), heads = static_cast<double>(m.heads * l.micro_batch);
+    scores = heads / (t * static_cast<double>(l.sequence)) * s * s * e - rows * (in + out) * e;
+  }
+  return std::max({second, activation, first, scores});
+}
+
 }  // namespace
 
 std::string StageMemory::Largest() const {
@@ -73,11 +126,11 @@ BlockActivations ActivationsOfBlock(const Machine& machine, const Workload& work
   const double heads = static_cast<double>(m.heads) / (t * sp);
 
   const double qkv = rows * (h + 2 * kv) / t * e;
-  double core = 0;  // what selective recompute drops
+  double core = 0;    // what selective recompute drops
+  double copies = 0;  // of q, k and v by head, which products of several samples and heads want
   if (ScoresInMemory(machine.software(), m)) {
     core = b * heads * s * s * (dropout ? 2 * e + 1 : e);
-    // Products of several samples and heads want q, k and v by head: a copy.
-    if (machine.software().attention == "fused" && b > 1 && heads > 1) core += qkv;
+    if (machine.software().attention == "fused" && b > 1 && heads > 1) copies = qkv;
   } else {
     core = b * heads * s * 4;  // log-sum-exp
   }
@@ -88,10 +141,13 @@ BlockActivations ActivationsOfBlock(const Machine& machine, const Workload& work
   const double rest = 2 * (held * h * e + held * kStatistics) + 2 * held * h * e + rows * h / t * e +
                       rows * (fin + f) * e + (m.gated() ? rows * f * e : 0) + 2 * mask;
   BlockActivations block;
-  block.whole = rest + qkv + core;
+  block.whole = rest + qkv + core;  // the copies, where there are some, in the place of q, k and v
   block.kept = l.recompute == Recompute::kFull        ? held * h * e
                : l.recompute == Recompute::kSelective ? rest + qkv
                                                       : block.whole;
+  block.again = l.recompute == Recompute::kFull ? block.whole + copies + rows * h * e  // and its output
+                : l.recompute == Recompute::kSelective ? core + copies
+                                                       : 0;
   return block;
 }
 
@@ -127,21 +183,17 @@ std::vector<StageMemory> MemoryOfStages(const Machine& machine, const Workload& 
     const double live = LiveMicrobatches(l, microbatches, rank);
     s.activations = live * static_cast<double>(mine) * block.kept;
     if (m.dropout > 0 && first) s.activations += live * held * h;  // the embedding's mask
+    // What is sent and what is received ahead, both ways where a stage has two neighbours.
+    if (l.pipeline > 1) s.working += (first || last ? 2 : 4) * held * h * e;
     if (last) {
       s.activations += held * h * e;  // the final norm's input
-      const double logits = rows * static_cast<double>(m.vocab) / t;
-      s.loss = machine.software().loss_bytes > 0 ? logits * machine.software().loss_bytes
-                                                 : rows * h * e + std::min(kLossBlock, 2 * 4 * logits);
+      const double classes = static_cast<double>(m.vocab) / t, per_logit = machine.software().loss_bytes;
+      s.loss = per_logit > 0 ? rows * classes * per_logit
+                             : BlockedLoss(ProductsOf(machine.software(), w), w, rows, classes);
     }
-    // Backward of a block: computed again, the gradients of the MLP's two inner tensors and of two of the
-    // stream, a weight's product. Logits are gone by then: the larger of the two is the peak.
-    const double inner = static_cast<double>(m.FfnInputs() + m.Ffn()) / t;
-    const double again = l.recompute == Recompute::kNone
-                             ? 0
-                             : block.whole - (l.recompute == Recompute::kFull ? 0 : block.kept);
-    const double backward =
-        again + rows * (inner + 2 * h) * e + h * static_cast<double>(m.FfnInputs()) / t * e;
-    s.working =
+    // Logits are gone by then: the larger of the two is the peak.
+    const double backward = block.again + BackwardBytes(machine, w, l, rows);
+    s.working +=
         UnitsWhole(w, l, block_elements, first || last ? table : 0) + std::max(0.0, backward - s.loss);
     stages.push_back(s);
   }

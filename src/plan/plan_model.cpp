@@ -1,16 +1,17 @@
 #include "orthant/plan/plan_model.h"
 
 #include "absl/strings/str_cat.h"
-#include "orthant/config/config.h"
 #include "orthant/core/status.h"
 #include "orthant/mesh/divisors.h"
 
 namespace orthant {
 namespace {
 
-absl::Status MustDivide(const std::string& key, int64_t value, const std::string& whole, int64_t of) {
+absl::Status MustDivide(const LoadedConfig* loaded, const std::string& key, int64_t value,
+                        const std::string& whole, int64_t of) {
   if (value > 0 && of % value == 0) return absl::OkStatus();
-  return ConfigurationError(absl::StrCat(key, " = ", value, " must divide ", whole, " = ", of,
+  const std::string cited = loaded != nullptr ? loaded->Cite(key) : absl::StrCat(key, " = ", value);
+  return ConfigurationError(absl::StrCat(cited, " must divide ", whole, " = ", of,
                                          "; nearest legal: ", AnyOf(NearestDivisors(of, value))));
 }
 
@@ -60,13 +61,15 @@ void Describe(Fields& f, PlanModel& m) {
   f.Bool("tie_embeddings", &m.tie_embeddings).Doc("The vocabulary projection is the token embedding.");
 }
 
-absl::Status CheckPlanModel(const PlanModel& m) {
-  if (absl::Status s = MustDivide("model.heads", m.heads, "model.hidden", m.hidden); !s.ok()) return s;
-  if (m.kv_heads > 0) return MustDivide("model.kv_heads", m.kv_heads, "model.heads", m.heads);
-  return absl::OkStatus();
+absl::Status CheckPlanModel(const PlanModel& m, const LoadedConfig* loaded) {
+  if (absl::Status s = MustDivide(loaded, "model.heads", m.heads, "model.hidden", m.hidden); !s.ok())
+    return s;
+  if (m.kv_heads == 0) return absl::OkStatus();
+  return MustDivide(loaded, "model.kv_heads", m.kv_heads, "model.heads", m.heads);
 }
 
-absl::StatusOr<PlanFile> LoadPlanFile(const std::string& path, const std::vector<std::string>& overrides) {
+absl::StatusOr<PlanFile> LoadPlanFile(const std::string& path, const std::vector<std::string>& overrides,
+                                      std::string* family) {
   PlanFile file;
   const absl::StatusOr<LoadedConfig> loaded = LoadConfig(path, overrides, [&file](Fields& fields) {
     fields.Section("model", "The model.", [&file](Fields& f) { Describe(f, file.model); });
@@ -75,8 +78,11 @@ absl::StatusOr<PlanFile> LoadPlanFile(const std::string& path, const std::vector
       f.Choice("dtype", &file.dtype, {"fp64", "fp32", "bf16", "fp16"}).Doc("Type of values and activations.");
     });
   });
+  if (family != nullptr) *family = file.model.family;
   if (!loaded.ok()) return loaded.status();
-  if (const absl::Status checked = CheckPlanModel(file.model); !checked.ok()) return Annotate(checked, path);
+  if (file.model.vocab == 0)
+    return ConfigurationError(absl::StrCat(path, ": model.vocab is not set; give it, as model.vocab=50304"));
+  if (const absl::Status checked = CheckPlanModel(file.model, &*loaded); !checked.ok()) return checked;
   return file;
 }
 

@@ -10,7 +10,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string Gigabytes(double bytes) {
-  return absl::StrFormat("%.1f", bytes / 1e9);
+  return absl::StrFormat(bytes >= 1e9 || bytes == 0 ? "%.1f" : "%.2g", bytes / 1e9);
 }
 
 std::string Seconds(double seconds) {
@@ -27,9 +27,11 @@ std::string Heading(const PlanReport& r) {
       FormatCount(r.request.workload.global_batch), " samples, ",
       FormatCount(r.request.workload.TokensPerStep()), " tokens a step\nmachine    ", machine.name, ": ",
       FormatCount(r.request.ranks), " x ", machine.device, ", ", machine.node_ranks, " a node, ",
-      absl::StrFormat("%.0f", machine.peak / 1e12), " TFLOP/s, ", Gigabytes(r.request.Capacity()),
-      " GB for tensors; ", machine.software().name, ", constants of ", machine.calibration.name,
-      "\nsearch     ", FormatCount(r.result.layouts), " layouts, ", FormatCount(r.result.fitting), " fit, ",
+      absl::StrFormat("%.3g", machine.peak / 1e12), " TFLOP/s, ",
+      machine.memory_bytes > 0 ? Gigabytes(r.request.Capacity()) + " GB for tensors; "
+                               : "no limit of memory; ",
+      machine.software().name, ", constants of ", machine.calibration.name, "\nsearch     ",
+      FormatCount(r.result.layouts), " layouts, ", FormatCount(r.result.fitting), " fit, ",
       absl::StrFormat("%.2f s", r.result.seconds), "\n");
   if (!m.trainable())
     absl::StrAppend(&text, "note       Orthant cannot train the family ", m.family,
@@ -156,6 +158,7 @@ std::string PlanText(const PlanReport& r, TableStyle style) {
     absl::StrAppend(&text, "\n", BestTable(r, style), "\nthe first: ", best.layout.ToString(), "\n",
                     StepText(best), MemoryText(best, style));
   }
+  if (!r.measured.empty()) text += MeasuredText(r.measured, style);
   if (!r.rejections.empty()) {
     absl::StrAppend(&text, "\nnot chosen\n");
     for (const std::string& line : r.rejections) absl::StrAppend(&text, "  ", line, "\n");
@@ -179,7 +182,7 @@ Json PlanJson(const PlanReport& r) {
                {"parameters", r.request.workload.model.Parameters()},
                {"trainable", r.request.workload.model.trainable()},
                {"global_batch", r.request.workload.global_batch},
-               {"capacity_bytes", r.request.Capacity()},
+               {"capacity_bytes", machine.memory_bytes > 0 ? Json(r.request.Capacity()) : Json()},
                {"layouts", r.result.layouts},
                {"fitting", r.result.fitting},
                {"search_seconds", r.result.seconds},
@@ -189,6 +192,7 @@ Json PlanJson(const PlanReport& r) {
   for (const LayoutPrediction& p : r.result.best) json["best"].push_back(PredictionJson(p));
   for (const RuleVerdict& rule : r.rules)
     json["rules"].push_back({{"rule", rule.rule}, {"agrees", rule.agrees}, {"because", rule.because}});
+  if (!r.measured.empty()) json["measured"] = MeasuredJson(r.measured);
   return json;
 }
 
@@ -203,6 +207,21 @@ std::string LayoutYaml(const PlannedLayout& l, const std::string& comment) {
   absl::StrAppend(&text, "memory: {recompute: ", ToString(l.recompute),
                   "}\ntrain: {micro_batch: ", l.micro_batch, "}\n");
   return text;
+}
+
+std::vector<std::string> LayoutOverrides(const PlannedLayout& l) {
+  return {absl::StrCat("parallel.data=", l.data),
+          absl::StrCat("parallel.tensor=", l.tensor),
+          absl::StrCat("parallel.pipeline=", l.pipeline),
+          absl::StrCat("parallel.sequence=", l.sequence),
+          absl::StrCat("parallel.zero=", l.zero),
+          absl::StrCat("parallel.schedule=", ToString(l.schedule)),
+          absl::StrCat("parallel.tensor_sequence=", l.tensor_sequence ? "true" : "false"),
+          absl::StrCat("zero.shard_ranks=", l.zero > 0 ? l.shard_ranks : 0),
+          absl::StrCat("zero.offload.optimizer=", l.offload == Offload::kNone ? "none" : "host"),
+          absl::StrCat("zero.offload.parameters=", l.offload == Offload::kAll ? "host" : "none"),
+          absl::StrCat("memory.recompute=", ToString(l.recompute)),
+          absl::StrCat("train.micro_batch=", l.micro_batch)};
 }
 
 }  // namespace orthant

@@ -19,7 +19,7 @@ constexpr double kAsMuch = 1e6;       // bytes a rank and step within which layo
 
 // What is kept of a candidate while all are tried.
 struct Candidate {
-  double seconds = 0, network = 0;
+  double seconds = 0, network = 0, bytes = 0;
   PlannedLayout layout;
 };
 
@@ -50,9 +50,10 @@ class Searcher {
     const auto start = std::chrono::steady_clock::now();
     const PlanModel& m = r_.workload.model;
     for (const int64_t t : Divisors(m.heads)) {
-      if (r_.ranks % t != 0) continue;
+      if (r_.ranks % t != 0 || r_.fixed.tensor.value_or(t) != t) continue;
       for (const int64_t s : Divisors(m.heads / t)) {
         if (s > 1 && !r_.machine.software().ulysses) break;
+        if (r_.fixed.sequence.value_or(s) != s) continue;
         if (r_.ranks / t % s == 0 && m.context % s == 0) TryDegrees(t, s);
       }
     }
@@ -67,7 +68,13 @@ class Searcher {
   }
 
  private:
-  static bool Quicker(const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; }
+  // Of layouts that take as long (GPipe and 1F1B do) the smaller, then the plainer one.
+  static bool Quicker(const Candidate& a, const Candidate& b) {
+    const auto key = [](const Candidate& c) {
+      return std::tuple(c.seconds, c.bytes, c.layout.zero, c.layout.schedule == PlanSchedule::kGpipe);
+    };
+    return key(a) < key(b);
+  }
 
   void ChooseAmongEquals() {
     if (best_.empty()) return;
@@ -88,6 +95,8 @@ class Searcher {
       if (p > std::min(r_.workload.model.layers, kMostPipeline)) break;
       const int64_t d = r_.ranks / (t * s * p);
       if (r_.workload.global_batch % d != 0) continue;
+      // Here already, since a search for the nearest legal ranks tries many.
+      if (r_.fixed.data.value_or(d) != d || r_.fixed.pipeline.value_or(p) != p) continue;
       if (p > 1 && software.schedules.empty()) continue;
       for (int64_t chunks = 1; chunks <= (p > 1 ? software.most_chunks : 1); ++chunks) {
         layers_ = StageLayers(r_.workload.model, software, p * chunks);
@@ -100,7 +109,7 @@ class Searcher {
   void TryMicroBatches(PlannedLayout l) {
     const Software& software = r_.machine.software();
     for (const int64_t micro : Divisors(r_.workload.global_batch / l.data)) {
-      if (micro > kMostMicroBatch) break;
+      if (micro > kMostMicroBatch && !r_.fixed.micro_batch) break;
       l.micro_batch = micro;
       // Interleaving runs its microbatches in groups of the pipeline's degree (arXiv 2104.04473,
       // section 2.2).
@@ -137,13 +146,14 @@ class Searcher {
   void TryZero(PlannedLayout l) {
     const Software& software = r_.machine.software();
     const int64_t replicas = l.replicas();
-    for (int64_t zero = 0; zero <= (replicas > 1 || r_.ranks == 1 ? 3 : 0); ++zero) {
+    for (int64_t zero = 0; zero <= 3; ++zero) {
       if (zero >= 2 && l.pipeline > 1 && !software.zero_with_pipeline) break;
       l.zero = zero;
       l.shard_ranks = 0;
       TryOffload(l);
-      const int64_t near = r_.machine.node_ranks / l.tensor;
-      if (zero > 0 && near > 1 && near < replicas && replicas % near == 0) {
+      const int64_t fixed = r_.fixed.shard_ranks.value_or(0);
+      const int64_t near = fixed > 0 ? fixed : r_.machine.node_ranks / l.tensor;
+      if (zero > 0 && (fixed > 0 || (near > 1 && near < replicas)) && replicas % near == 0) {
         l.shard_ranks = near;
         TryOffload(l);
       }
@@ -151,7 +161,8 @@ class Searcher {
   }
 
   void TryOffload(PlannedLayout l) {
-    Try(l);
+    // ZeRO alone saves nothing where there is one replica.
+    if (l.zero == 0 || l.replicas() > 1 || r_.fixed.zero == l.zero) Try(l);
     if (l.zero == 0 || !r_.machine.software().offload || r_.machine.host_bandwidth == 0) return;
     l.offload = Offload::kOptimizer;
     Try(l);
@@ -161,6 +172,7 @@ class Searcher {
   }
 
   void Try(const PlannedLayout& l) {
+    if (!r_.fixed.Allow(l)) return;
     const StepPrediction step = PredictStep(r_.machine, r_.workload, l, block_, layers_);
     const double seconds = step.step;
     double bytes = 0;
@@ -176,7 +188,7 @@ class Searcher {
     AddToFront(l, seconds, bytes, fits);
     for (const std::string& name : FamiliesOf(r_.machine, l)) Note(name, l, seconds, bytes, fits);
     if (!fits) return;
-    best_.push_back({seconds, step.sent.network, l});
+    best_.push_back({seconds, step.sent.network, bytes, l});
     std::push_heap(best_.begin(), best_.end(), Quicker);
     if (best_.size() <= kCandidates) return;
     std::pop_heap(best_.begin(), best_.end(), Quicker);  // the slowest
@@ -222,6 +234,17 @@ class Searcher {
 };
 
 }  // namespace
+
+bool FixedChoices::Allow(const PlannedLayout& l) const {
+  const auto allows = [](const auto& fixed, const auto& value) { return !fixed || *fixed == value; };
+  return allows(data, l.data) && allows(tensor, l.tensor) && allows(pipeline, l.pipeline) &&
+         allows(sequence, l.sequence) && allows(zero, l.zero) && allows(micro_batch, l.micro_batch) &&
+         (l.zero == 0 || allows(shard_ranks, l.shard_ranks)) &&
+         (l.pipeline == 1 || allows(schedule, l.schedule)) && allows(recompute, l.recompute) &&
+         (l.tensor == 1 || allows(tensor_sequence, l.tensor_sequence)) &&
+         allows(offload_optimizer, l.offload != Offload::kNone) &&
+         allows(offload_parameters, l.offload == Offload::kAll);
+}
 
 const Family* SearchResult::Find(const std::string& name) const {
   for (const Family& family : families)

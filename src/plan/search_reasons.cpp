@@ -1,6 +1,7 @@
 // Why a family of layouts is not chosen, and why there may be no plan at all.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,11 +17,14 @@ namespace {
 
 constexpr double kSlower = 1.02;  // families within this of the best are not spoken of
 
+std::string Bytes(double bytes) {
+  return bytes >= 1e8 ? absl::StrFormat("%.1f GB", bytes / 1e9) : FormatBytes(bytes);
+}
+
 std::string Memory(const SearchRequest& request, const PlannedLayout& layout) {
   const absl::StatusOr<LayoutPrediction> p = Predict(request.machine, request.workload, layout);
   const StageMemory& stage = p->WorstStage();
-  return absl::StrFormat("%.1f of %.1f GB, %s", stage.total() / 1e9, request.Capacity() / 1e9,
-                         stage.Largest());
+  return absl::StrCat(Bytes(stage.total()), " of ", Bytes(request.Capacity()), ", ", stage.Largest());
 }
 
 // The part of the step that grew most.
@@ -40,10 +44,11 @@ std::string Grown(const StepParts& best, const StepParts& other) {
 }
 
 bool HasLayout(SearchRequest request, int64_t ranks, int64_t batch) {
+  if (!request.HasNodesFor(ranks)) return false;
   request.ranks = ranks;
   request.workload.global_batch = batch;
   request.keep = 1;
-  request.recompute = {Recompute::kFull};
+  if (!request.fixed.recompute) request.recompute = {Recompute::kFull};
   return Search(request).layouts > 0;
 }
 
@@ -64,15 +69,24 @@ std::vector<int64_t> Nearest(int64_t value, const Legal& legal) {
   return found;
 }
 
+// The memory with which `layout` would fit, rounded up: of the run's limit where that is the bound.
+std::string Wanted(const SearchRequest& request, const LayoutPrediction& layout) {
+  const double tensors = layout.WorstStage().total() / (1 - kMemoryMargin);
+  constexpr double kMebi = 1 << 20;
+  if (request.limit > 0) return absl::StrCat("memory.limit = ", std::ceil(tensors / kMebi), " MiB");
+  return absl::StrCat("devices of ", std::ceil((tensors + request.machine.software().reserve) / 1e9), " GB");
+}
+
 absl::Status NothingLegal(const SearchRequest& r) {
   const int64_t batch = r.workload.global_batch;
   const std::vector<int64_t> ranks = Nearest(r.ranks, [&](int64_t n) { return HasLayout(r, n, batch); });
   const std::vector<int64_t> batches = Nearest(batch, [&](int64_t n) { return HasLayout(r, r.ranks, n); });
-  std::string text =
-      absl::StrCat("--ranks ", r.ranks, ": no layout is legal: tensor x sequence must divide model.heads = ",
-                   r.workload.model.heads, ", pipeline is at most model.layers = ", r.workload.model.layers,
-                   ", and data divides train.global_batch = ", batch);
-  if (!ranks.empty()) absl::StrAppend(&text, "; nearest legal: --ranks ", AnyOf(ranks));
+  std::string text = absl::StrCat(
+      r.ranks_word, r.ranks,
+      ": no layout is legal: tensor x sequence must divide model.heads = ", r.workload.model.heads,
+      ", pipeline is at most model.layers = ", r.workload.model.layers,
+      ", and data divides train.global_batch = ", batch);
+  if (!ranks.empty()) absl::StrAppend(&text, "; nearest legal: ", r.ranks_word, AnyOf(ranks));
   if (!batches.empty()) absl::StrAppend(&text, "; or train.global_batch = ", AnyOf(batches));
   return ConfigurationError(text);
 }
@@ -108,21 +122,18 @@ absl::Status WhyNothing(const SearchRequest& request, const SearchResult& result
   const LayoutPrediction& near = *result.smallest;
   std::string text = absl::StrCat("nothing fits: of ", FormatCount(result.layouts), " layouts on ",
                                   FormatCount(request.ranks), request.ranks == 1 ? " rank, " : " ranks, ",
-                                  "none stays below the ", absl::StrFormat("%.1f", request.Capacity() / 1e9),
-                                  " GB that a device has for tensors\n  nearest: ", near.layout.ToString(),
-                                  ": ", Memory(request, near.layout), "\n  it would take: devices of ",
-                                  absl::StrFormat("%.0f", (near.WorstStage().total() / (1 - kMemoryMargin) +
-                                                           request.machine.software().reserve) /
-                                                              1e9),
-                                  " GB");
-  for (int64_t times = 2; times <= 64; times *= 2) {
+                                  "none stays below the ", Bytes(request.Capacity()),
+                                  " that a device has for tensors\n  nearest: ", near.layout.ToString(), ": ",
+                                  Memory(request, near.layout), "\n  it would take: ", Wanted(request, near));
+  for (int64_t times = 2; times <= 64 && request.HasNodesFor(request.ranks * times); times *= 2) {
     SearchRequest more = request;
     more.ranks = request.ranks * times;
     more.keep = 1;
-    more.recompute = {Recompute::kFull};
+    if (!more.fixed.recompute) more.recompute = {Recompute::kFull};
     const SearchResult found = Search(more);
     if (found.best.empty()) continue;
-    absl::StrAppend(&text, ", or --ranks ", more.ranks, ": ", found.best.front().layout.ToString());
+    absl::StrAppend(&text, ", or ", request.ranks_word, more.ranks, ": ",
+                    found.best.front().layout.ToString());
     break;
   }
   return ConfigurationError(text);

@@ -34,7 +34,9 @@ ShardTraffic TrafficOf(const Machine& machine, const Workload& w, const PlannedL
   if (l.zero < 2 || l.Shards() <= 1) return traffic;
   const PlacedGroup group = ShardGroup(machine, l);
   const double block = D(w.model.BlockParameters()) / D(l.tensor);
-  const double table = D(w.model.vocab) * D(w.model.hidden) / D(l.tensor);
+  // On one stage, tables that are not tied are two units.
+  const double tables = l.pipeline == 1 && !w.model.tie_embeddings ? 2 : 1;
+  const double table = tables * D(w.model.vocab) * D(w.model.hidden) / D(l.tensor);
   const double share = D(group.size - 1) / D(group.size);
   const auto scatter = [&](double n) { return GatherSeconds(machine, group, n * w.precision.gradient); };
   traffic.backward = scatter(block);
@@ -57,31 +59,25 @@ ShardTraffic TrafficOf(const Machine& machine, const Workload& w, const PlannedL
 
 // What is reduced and shared once a step, over data x sequence.
 struct StepTraffic {
-  double reduce = 0, share = 0;  // s: gradients, which backward may hide; values, after the update
-  double bytes = 0;
+  double reduce = 0, share = 0;            // s: gradients, which backward may hide; values, after the update
+  double shard_bytes = 0, copy_bytes = 0;  // sent between shards; between their replicas
 };
 
 StepTraffic OnceAStep(const Machine& machine, const Workload& w, const PlannedLayout& l, double elements) {
   StepTraffic once;
   const double gradients = elements * w.precision.gradient, values = elements * w.precision.value;
-  const PlacedGroup all = ReplicaGroup(machine, l);
-  const double share = D(all.size - 1) / D(all.size);
-  if (all.size <= 1) return once;
-  if (l.zero == 0) {
-    once.reduce = AllReduceSeconds(machine, all, gradients);
-    once.bytes = 2 * share * gradients;
-    return once;
-  }
+  // Without ZeRO a shard is the whole, and every replica has a copy.
   const PlacedGroup shard = ShardGroup(machine, l), copies = CopyGroup(machine, l);
   const double shard_share = D(shard.size - 1) / D(shard.size);
   if (l.zero == 1) {
     once.reduce = GatherSeconds(machine, shard, gradients);
-    once.bytes += shard_share * gradients;
+    once.shard_bytes += shard_share * gradients;
   }
   once.reduce += AllReduceSeconds(machine, copies, gradients / D(shard.size));
-  if (l.zero < 3) {
+  once.copy_bytes = 2 * D(copies.size - 1) / D(copies.size) * gradients / D(shard.size);
+  if (l.zero == 1 || l.zero == 2) {
     once.share = GatherSeconds(machine, shard, values);
-    once.bytes += shard_share * values;
+    once.shard_bytes += shard_share * values;
   }
   return once;
 }
@@ -160,7 +156,8 @@ LinkBytes BytesSent(const Machine& machine, const Workload& w, const PlannedLayo
   sent.Add(TensorGroup(machine, l), m * layers * block.tensor_bytes);
   sent.Add(SequenceGroup(machine, l), m * layers * block.sequence_bytes);
   sent.Add(ShardGroup(machine, l), m * (layers * traffic.block_bytes + traffic.ends_bytes));
-  sent.Add(ReplicaGroup(machine, l), once.bytes);
+  sent.Add(ShardGroup(machine, l), once.shard_bytes);
+  sent.Add(CopyGroup(machine, l), once.copy_bytes);
   if (l.pipeline > 1) {
     const double one = D(l.micro_batch) * D(w.model.context) / D(l.sequence) * D(w.model.hidden) *
                        w.precision.value / (machine.software().split_sends ? D(l.tensor) : 1);
@@ -184,7 +181,7 @@ BlockCost CostOfBlock(const Machine& machine, const Workload& w, const PlannedLa
     const double share = D(l.tensor - 1) / D(l.tensor);
     // With sharded norms an all-reduce becomes a reduce-scatter and an all-gather, and backward gathers the
     // two inputs again (arXiv 2205.05198).
-    const double one = AllReduceSeconds(machine, group, stream);
+    const double one = AllReduceSeconds(machine, group, stream) + machine.constants().skew;
     const double more = l.tensor_sequence ? GatherSeconds(machine, group, stream) : 0;
     cost.tensor_forward = 2 * one;
     double hidden = 0, again_hidden = 0;
@@ -202,7 +199,8 @@ BlockCost CostOfBlock(const Machine& machine, const Workload& w, const PlannedLa
     const PlacedGroup group = SequenceGroup(machine, l);
     const double part = rows / D(l.tensor) * w.precision.value;
     const double all = 2 * D(w.model.hidden) + 2 * D(w.model.KvWidth());  // q, out, k, v
-    cost.sequence = AllToAllSeconds(machine, group, part * all) + 3 * machine.constants().latency;
+    cost.sequence = AllToAllSeconds(machine, group, part * all) + 3 * machine.constants().latency +
+                    4 * machine.constants().skew;
     cost.sequence_bytes = D(l.sequence - 1) / D(l.sequence) * part * all * (2 + again);
   }
   return cost;

@@ -16,6 +16,7 @@
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "plan_fit.h"
+#include "plan_scatter.h"
 
 namespace orthant::bench {
 namespace {
@@ -124,6 +125,8 @@ absl::StatusOr<Data> Load(const Group& group, const std::string& reference, cons
     for (const MeasuredRow& row : rows->rows) {
       const Machine* machine = MachineOf(row, data.machines);
       if (machine == nullptr || row.seconds == 0) continue;
+      if (const absl::Status legal = PredictRow(row, *machine).status(); !legal.ok())
+        return Annotate(legal, absl::StrCat(reference, "/", file, ":", row.line));
       fit.push_back({row, static_cast<size_t>(machine - data.machines.data()), 1});
     }
     data.files.push_back(std::move(fit));
@@ -138,7 +141,7 @@ absl::StatusOr<Data> Load(const Group& group, const std::string& reference, cons
 
 void Print(const std::string& what, const std::vector<FitRow>& rows, const std::vector<double>& errors,
            bool one_model) {
-  const ErrorSummary s = Summarize(rows, errors);
+  const PredictionQuality s = Summarize(rows, errors);
   std::printf("  %-34s %4zu rows: mean |error| %5.2f %%, median %5.2f %%, bias %+5.2f %%", what.c_str(),
               rows.size(), 100 * s.mean, 100 * s.median, 100 * s.bias);
   if (one_model) std::printf(", rank correlation %.3f, regret %.2f %%", s.rank_correlation, 100 * s.regret);
@@ -160,7 +163,7 @@ void CrossValidate(const Group& group, const Data& data, size_t file) {
     const std::vector<double> errors = Errors(FitConstants(data.machines, group.free, fitted, kWidth), left);
     const bool choices = file == 0 && group.clusters[0] == "a100-vtrain";
     Print(absl::StrCat("without ", model), left, errors, choices);
-    const ErrorSummary s = Summarize(left, errors);
+    const PredictionQuality s = Summarize(left, errors);
     correlation += s.rank_correlation / static_cast<double>(models.size());
     regret += s.regret / static_cast<double>(models.size());
     all.insert(all.end(), left.begin(), left.end());
@@ -192,6 +195,12 @@ void CrossValidate(const Group& group, const Data& data, size_t file) {
     std::printf(
         "  rank correlation within a model %.3f, regret of the first choice %.2f %%, means over models\n",
         correlation, 100 * regret);
+}
+
+// What the rows themselves allow: of the same mesh, beside each other.
+void PrintScatter(const std::vector<FitRow>& rows) {
+  const RowScatter scatter = ScatterOf(rows);
+  Print("a curve of each mesh's other rows", scatter.rows, scatter.errors, false);
 }
 
 constexpr const char* kCommand = "build/release/tests/calibrate_plan --reference ../shared/reference --write";
@@ -239,6 +248,7 @@ absl::Status Run(const std::string& reference, bool write, const std::string& se
     if (!data.ok()) return data.status();
     std::printf("%s: each model left out in turn\n", group.name.c_str());
     for (size_t file = 0; file < data->files.size(); ++file) CrossValidate(group, *data, file);
+    if (group.clusters[0] == "a100-vtrain") PrintScatter(data->files[0]);
     std::vector<FitRow> rows;
     for (const auto& file : data->files) rows.insert(rows.end(), file.begin(), file.end());
     const std::vector<Machine> fitted = FitConstants(data->machines, group.free, rows, kWidth);
@@ -270,7 +280,11 @@ int main(int argc, char** argv) {
   bool write = false;
   app.add_option("--reference", reference, "Folder of the measured rows")->required();
   app.add_flag("--write", write, "Write configs/calibrations/*.yaml");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(orthant::ExitCode::kConfiguration);
+  }
   const absl::Status status = orthant::bench::Run(reference, write, argv[0]);
   if (!status.ok()) std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
   return static_cast<int>(orthant::ExitCodeOf(status));

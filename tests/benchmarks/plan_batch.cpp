@@ -37,7 +37,7 @@ void PrintErrors(const std::vector<Machine>& machines,
   std::vector<FitRow> all;
   double correlation = 0, regret = 0;
   for (const auto& [model, rows] : models) {
-    const ErrorSummary s = Summarize(rows, Errors(machines, rows));
+    const PredictionQuality s = Summarize(rows, Errors(machines, rows));
     std::fprintf(stderr, "%-20s %4zu rows: mean |error| %5.2f %%, rank correlation %.3f, regret %.2f %%\n",
                  model.c_str(), rows.size(), 100 * s.mean, s.rank_correlation, 100 * s.regret);
     correlation += s.rank_correlation;
@@ -46,7 +46,7 @@ void PrintErrors(const std::vector<Machine>& machines,
   }
   if (all.empty()) return;
   const double n = static_cast<double>(models.size());
-  const ErrorSummary s = Summarize(all, Errors(machines, all));
+  const PredictionQuality s = Summarize(all, Errors(machines, all));
   std::fprintf(
       stderr,
       "%-20s %4zu rows: mean |error| %5.2f %%, median %.2f %%, rank correlation %.3f, regret %.2f %%\n",

@@ -37,35 +37,6 @@ std::vector<Machine> Moved(const std::vector<Machine>& machines, const std::vect
   return moved;
 }
 
-double Median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-std::vector<double> Ranks(const std::vector<double>& values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
-  std::vector<double> ranks(values.size());
-  for (size_t i = 0; i < order.size(); ++i) ranks[order[i]] = static_cast<double>(i);
-  return ranks;
-}
-
-double Correlation(const std::vector<double>& a, const std::vector<double>& b) {
-  const double n = static_cast<double>(a.size());
-  const double ma = std::accumulate(a.begin(), a.end(), 0.0) / n;
-  const double mb = std::accumulate(b.begin(), b.end(), 0.0) / n;
-  double ab = 0, aa = 0, bb = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ab += (a[i] - ma) * (b[i] - mb);
-    aa += (a[i] - ma) * (a[i] - ma);
-    bb += (b[i] - mb) * (b[i] - mb);
-  }
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 1;
-}
-
 }  // namespace
 
 std::vector<double> LeastSquares(
@@ -131,21 +102,13 @@ std::vector<Machine> FitConstants(const std::vector<Machine>& machines, const st
   return Moved(machines, free, LeastSquares(residuals, free.size(), 40));
 }
 
-ErrorSummary Summarize(const std::vector<FitRow>& rows, const std::vector<double>& errors) {
-  std::vector<double> absolute, measured, predicted;
+PredictionQuality Summarize(const std::vector<FitRow>& rows, const std::vector<double>& errors) {
+  std::vector<double> measured, predicted;
   for (size_t i = 0; i < rows.size(); ++i) {
-    absolute.push_back(std::abs(errors[i]));
     measured.push_back(rows[i].row.seconds);
     predicted.push_back(rows[i].row.seconds * (1 + errors[i]));
   }
-  ErrorSummary s;
-  s.mean = std::accumulate(absolute.begin(), absolute.end(), 0.0) / static_cast<double>(absolute.size());
-  s.median = Median(absolute);
-  s.bias = Median(errors);
-  s.rank_correlation = Correlation(Ranks(measured), Ranks(predicted));
-  const auto choice = std::min_element(predicted.begin(), predicted.end()) - predicted.begin();
-  s.regret = measured[static_cast<size_t>(choice)] / *std::min_element(measured.begin(), measured.end()) - 1;
-  return s;
+  return QualityOf(predicted, measured);
 }
 
 }  // namespace orthant::bench

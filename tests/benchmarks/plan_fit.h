@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "orthant/plan/measured_rows.h"
+#include "orthant/plan/prediction_quality.h"
 
 namespace orthant::bench {
 
@@ -36,10 +37,6 @@ std::vector<Machine> FitConstants(const std::vector<Machine>& machines, const st
 // Predicted / measured - 1.
 std::vector<double> Errors(const std::vector<Machine>& machines, const std::vector<FitRow>& rows);
 
-struct ErrorSummary {
-  double mean = 0, median = 0, bias = 0;    // of |error|, and the median error
-  double rank_correlation = 0, regret = 0;  // of the choice that is predicted best
-};
-ErrorSummary Summarize(const std::vector<FitRow>& rows, const std::vector<double>& errors);
+PredictionQuality Summarize(const std::vector<FitRow>& rows, const std::vector<double>& errors);
 
 }  // namespace orthant::bench

@@ -26,8 +26,10 @@ struct Software {
   bool ulysses = true;                 // sequence parallelism by exchanging heads for tokens
   bool zero_with_pipeline = true;      // stages 2 and 3 together with a pipeline
   bool offload = true;
-  double loss_bytes = 2;   // held a logit from the head's forward to its backward
-  double reserve = 1.0e9;  // bytes of a device that tensors cannot have: driver, libraries
+  bool transposes = false;     // products in fp32 copy their first operand and cannot add to a gradient
+  bool through_float = false;  // products of 16-bit types are made in fp32, of copies
+  double loss_bytes = 2;       // held a logit from the head's forward to its backward
+  double reserve = 1.0e9;      // bytes of a device that tensors cannot have: driver, libraries
   // What rows of measured steps (tests/benchmarks) were run with.
   std::string row_recompute = "none";  // none | selective | full
   int64_t row_zero = 0;
@@ -41,6 +43,8 @@ struct Software {
 struct Constants {
   double matmul = 0.75;            // share of the peak that a large product reaches
   double attention = 0.4;          // the same of a fused attention kernel
+  double score_seconds = 0;        // s of a score of it beside its products: exponentials, on processors
+  double activation_seconds = 0;   // s of an element of the MLP's activation beside its bytes, likewise
   double memory = 0.65;            // share of the memory's bandwidth that element-wise kernels reach
   double layer_overhead = 0.8e-3;  // s of a block, forward and backward, beside its arithmetic
   double layer_floor = 0;          // s of a block below which the host cannot issue its kernels
@@ -50,6 +54,7 @@ struct Constants {
   double node_link = 0.8;          // share of node_bandwidth that collectives reach, where no curve is given
   double network = 0.85;           // share of network_bandwidth
   double latency = 20e-6;          // s of a collective for each doubling of its group
+  double skew = 0;                 // s that members of a group wait for each other at a collective
   double send = 1;                 // time of a stage's send, in units of bytes / bandwidth
   double send_latency = 0.4e-3;    // s
   double interference = 0.5;       // share of hidden communication that compute slows down by
@@ -68,6 +73,7 @@ struct LinkTable {
 struct Calibration {
   std::string name, command, rows;  // what made it, from which rows
   std::string machine;              // measured on
+  int64_t threads = 0;              // of a rank meanwhile; 0: not said
   Software software;
   Constants constants;
   LinkTable all_reduce_2, all_reduce_4, all_reduce_8;

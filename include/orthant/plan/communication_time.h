@@ -21,10 +21,10 @@ PlacedGroup Place(const Machine& machine, int64_t size, int64_t stride);
 // Rank order as the mesh's: pipeline, data, sequence, tensor, the last fastest.
 PlacedGroup TensorGroup(const Machine& machine, const PlannedLayout& layout);
 PlacedGroup SequenceGroup(const Machine& machine, const PlannedLayout& layout);
-PlacedGroup ReplicaGroup(const Machine& machine, const PlannedLayout& layout);  // data x sequence
-PlacedGroup ShardGroup(const Machine& machine, const PlannedLayout& layout);    // of ZeRO
-PlacedGroup CopyGroup(const Machine& machine, const PlannedLayout& layout);     // the replicas of a shard
-// Whether a stage's next one is on another node.
+PlacedGroup ShardGroup(const Machine& machine, const PlannedLayout& layout);  // of ZeRO
+// The replicas of a shard: data x sequence without ZeRO.
+PlacedGroup CopyGroup(const Machine& machine, const PlannedLayout& layout);
+// Whether some stage's next one is on another node: the slowest of them sets the pace.
 bool StagesCross(const Machine& machine, const PlannedLayout& layout);
 
 // Seconds, each for a tensor of `bytes` in all on a rank: reduced inside the node, then across.

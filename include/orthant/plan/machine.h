@@ -31,8 +31,9 @@ struct Machine {
   double Capacity() const { return memory_bytes > 0 ? memory_bytes - software().reserve : 0; }
 };
 
-// The machine of --cluster `name` (FindCluster) with its calibration. ConfigurationError: no such cluster or
-// calibration, facts that a plan needs are missing (names the keys).
-absl::StatusOr<Machine> LoadMachine(const std::string& name, const std::string& self);
+// The machine of --cluster `name` (FindCluster, which has `given` too) with its calibration.
+// ConfigurationError: no such cluster or calibration, facts that a plan needs are missing (names the keys).
+absl::StatusOr<Machine> LoadMachine(const std::string& name, const std::string& self,
+                                    const std::string& given = "--cluster ");
 
 }  // namespace orthant

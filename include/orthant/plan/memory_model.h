@@ -27,6 +27,7 @@ struct StageMemory {
 struct BlockActivations {
   double whole = 0;  // without recompute
   double kept = 0;   // with the layout's recompute
+  double again = 0;  // made again in its backward, beside what is kept
 };
 BlockActivations ActivationsOfBlock(const Machine& machine, const Workload& workload,
                                     const PlannedLayout& layout);

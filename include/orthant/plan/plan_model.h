@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "orthant/config/fields.h"
+#include "orthant/config/config.h"
 
 namespace orthant {
 
@@ -49,8 +49,8 @@ struct PlanModel {
 // The `model` section of configs/models/*.yaml and of a run.
 void Describe(Fields& fields, PlanModel& model);
 
-// ConfigurationError with key, value, rule and nearest legal value.
-absl::Status CheckPlanModel(const PlanModel& model);
+// ConfigurationError with key, value, rule and nearest legal value, and the place where `loaded` has it.
+absl::Status CheckPlanModel(const PlanModel& model, const LoadedConfig* loaded = nullptr);
 
 // What `orthant plan` reads from a file of configs/models: the model and how it is trained.
 struct PlanFile {
@@ -59,6 +59,8 @@ struct PlanFile {
   std::string dtype = "bf16";
 };
 
-absl::StatusOr<PlanFile> LoadPlanFile(const std::string& path, const std::vector<std::string>& overrides);
+// `family`, if given, is set to the file's even where something else of it is wrong.
+absl::StatusOr<PlanFile> LoadPlanFile(const std::string& path, const std::vector<std::string>& overrides,
+                                      std::string* family = nullptr);
 
 }  // namespace orthant

@@ -19,14 +19,31 @@ inline constexpr double kMemoryMargin = 0.05;
 // nodes, which is what measured steps stray most with.
 inline constexpr double kSameTime = 0.03;
 
+// What of a layout is not to be chosen; unset: free.
+struct FixedChoices {
+  std::optional<int64_t> data, tensor, pipeline, sequence, zero, shard_ranks, micro_batch;
+  std::optional<PlanSchedule> schedule;  // matters with a pipeline alone
+  std::optional<Recompute> recompute;
+  std::optional<bool> tensor_sequence, offload_optimizer, offload_parameters;
+
+  bool Allow(const PlannedLayout& layout) const;
+};
+
 struct SearchRequest {
   Machine machine;
   Workload workload;
   int64_t ranks = 1;
   int64_t keep = 10;  // of the best
+  FixedChoices fixed = {};
+  int64_t limit = 0;  // bytes of a run's memory.limit, where that bounds machine.memory_bytes; 0: it does not
+  std::string ranks_word = "--ranks ";  // how messages write a number of ranks
   std::vector<Recompute> recompute = {Recompute::kNone, Recompute::kSelective, Recompute::kFull};
 
   double Capacity() const { return machine.Capacity() * (1 - kMemoryMargin); }  // bytes; 0: no limit
+  // Whether the machine's file says enough for so many: more than a node of them want a network.
+  bool HasNodesFor(int64_t count) const {
+    return count <= machine.node_ranks || machine.network_bandwidth > 0;
+  }
 };
 
 // Layouts that have something in common, as "tensor 16", "ZeRO 3, recompute none" or "ZeRO alone".

@@ -55,9 +55,11 @@ TEST(MeasuredRows, MistakesNameFileLineColumnValueAndRule) {
   EXPECT_EQ(Message("3.6,60,512,8,3072,32,30,2048,1,64,1,3566.5\n"),
             "rows.csv:2: # GPUs = 60: must be data x tensor x pipeline = 64");
   EXPECT_EQ(Message("3.6,64,512,9,3072,32,30,2048,1,64,1,3566.5\n"),
-            "rows.csv:2: micro batch = 576: must divide the global batch by data x micro batch = 512; "
-            "nearest legal: "
-            "512");
+            "rows.csv:2: micro batch = 9: must divide the global batch / data = 8; nearest legal: 8");
+  EXPECT_EQ(Message("3.6,60,512,8,3072,32,30,2048,1,60,1,3566.5\n"),
+            "rows.csv:2: data parallelism = 60: must divide the global batch = 512; nearest legal: 32 or 64");
+  EXPECT_EQ(Message("3.6,64,512,8,3072,31,30,2048,1,64,1,3566.5\n"),
+            "rows.csv:2: attention heads = 31: must divide the hidden size = 3072; nearest legal: 24 or 32");
   EXPECT_EQ(Message("3.6,256,512,1,3072,32,30,2048,1,64,4,3566.5\n"),
             "rows.csv:2: pipeline parallelism = 4: must divide # layers = 30; nearest legal: 3 or 5");
   EXPECT_EQ(

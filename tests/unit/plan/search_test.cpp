@@ -103,6 +103,82 @@ TEST(Search, PlansGpt3AsItWasTrained) {
   EXPECT_GT(result.best.front().layout.pipeline, 1);
 }
 
+TEST(Search, KeepsWhatIsFixed) {
+  SearchRequest request = Request(SampleWorkload(24, 2048, 16, 96), 16);
+  const int64_t free = Search(request).layouts;
+  request.fixed.tensor = request.fixed.micro_batch = 2;
+  request.fixed.zero = 1;
+  request.fixed.shard_ranks = 4;
+  request.fixed.recompute = Recompute::kFull;
+  const SearchResult result = Search(request);
+  EXPECT_LT(result.layouts, free);
+  ASSERT_FALSE(result.best.empty());
+  for (const LayoutPrediction& p : result.best) {
+    EXPECT_TRUE(request.fixed.Allow(p.layout)) << p.layout.ToString();
+    EXPECT_EQ(p.layout.tensor, 2);
+    EXPECT_EQ(p.layout.shard_ranks, 4) << "not the node's eight over two";
+  }
+  request.fixed.tensor = 3;
+  request.ranks_word = "plan.ranks=";
+  EXPECT_THAT(WhyNothing(request, Search(request)).message(), HasSubstr("plan.ranks=16: no layout is legal"));
+}
+
+// GPipe and 1F1B take as long by this model, and 1F1B holds fewer microbatches.
+TEST(Search, OfLayoutsAlikeInTimeTakesTheSmaller) {
+  SearchRequest request = Request(SampleWorkload(24, 2048, 16, 96), 8);
+  request.fixed.pipeline = 4;
+  const SearchResult result = Search(request);
+  ASSERT_FALSE(result.best.empty());
+  EXPECT_EQ(result.best.front().layout.schedule, PlanSchedule::kOneFOneB);
+}
+
+TEST(Search, OffloadsWithoutReplicas) {
+  SearchRequest request = Request(SampleWorkload(32, 6144, 32, 8), 4);
+  request.fixed.tensor = 4;
+  request.machine.memory_bytes = 60e9;
+  const SearchResult result = Search(request);
+  ASSERT_FALSE(result.best.empty());
+  EXPECT_NE(result.best.front().layout.offload, Offload::kNone);
+  for (const LayoutPrediction& p : result.best)
+    EXPECT_TRUE(p.layout.zero == 0 || p.layout.offload != Offload::kNone) << p.layout.ToString();
+}
+
+TEST(Search, KeepsWhatHasNoEffect) {
+  const SearchRequest plain = Request(SampleWorkload(24, 2048, 16, 96), 1);
+  SearchRequest request = plain;
+  request.fixed.tensor_sequence = true;
+  request.fixed.shard_ranks = 4;
+  request.fixed.zero = 0;
+  EXPECT_GT(Search(request).layouts, 0);
+  request = plain;
+  request.ranks = 4;
+  request.fixed.tensor = 4;
+  request.fixed.zero = 1;
+  EXPECT_GT(Search(request).layouts, 0) << "one replica";
+}
+
+TEST(Search, AdviceStaysWithinTheMachine) {
+  SearchRequest request = Request(SampleWorkload(96, 12288, 96, 64), 8);
+  request.machine.network_bandwidth = 0;
+  EXPECT_THAT(std::string(WhyNothing(request, Search(request)).message()),
+              ::testing::Not(HasSubstr("--ranks ")));
+  request = Request(SampleWorkload(4, 1024, 4, 8), 7);
+  request.machine.network_bandwidth = 0;
+  request.machine.node_ranks = 7;
+  const std::string text(WhyNothing(request, Search(request)).message());
+  EXPECT_THAT(text, HasSubstr("nearest legal: --ranks 4"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("or 8")));
+}
+
+TEST(Search, SaysByHowMuchALimitIsTooSmall) {
+  SearchRequest request = Request(SampleWorkload(4, 1024, 4, 8), 1);
+  request.limit = 64 << 10;
+  request.machine.memory_bytes = 64 << 10;
+  request.machine.calibration.software.reserve = 0;
+  EXPECT_THAT(std::string(WhyNothing(request, Search(request)).message()),
+              HasSubstr("it would take: memory.limit = "));
+}
+
 TEST(Rules, SpeakOfTheCaseAtHand) {
   const auto rules = [](const Workload& workload, int64_t ranks) {
     const SearchRequest request = Request(workload, ranks);

@@ -18,9 +18,9 @@ TEST(Matmul, TakesItsFlopsOrItsBytesAndWholeWaves) {
   const double seconds = MatmulSeconds(m, 8192, 8192, 8192, 1, 2);
   EXPECT_GT(seconds, flops / (0.8 * 300e12));
   EXPECT_LT(seconds, 1.2 * flops / (0.8 * 300e12));
-  // One tile more than a wave takes two waves.
-  const double wave = MatmulSeconds(m, 256 * 108, 128, 8192, 1, 2);
-  EXPECT_NEAR(MatmulSeconds(m, 256 * 108 + 256, 128, 8192, 1, 2) / wave, 1.5, 0.51);
+  // Four rows of tiles more than a wave: five waves of tiles of a quarter of the size, at 0.8 of the rate.
+  const double wave = MatmulSeconds(m, 256 * 27, 512, 8192, 1, 2);
+  EXPECT_NEAR(MatmulSeconds(m, 256 * 28, 512, 8192, 1, 2) / wave, 5 * 0.25 / 0.8, 0.02);
   // A thin product waits for memory: [8192, 1] by [1, 8192] writes 128 MiB.
   EXPECT_GE(MatmulSeconds(m, 8192, 8192, 1, 1, 2), 2.0 * 8192 * 8192 / m.MemoryRate());
   // fp32 has half the rate.
@@ -31,12 +31,16 @@ TEST(Groups, ArePlacedAsTheMeshOrdersRanks) {
   const Machine m = SampleMachine();
   const PlannedLayout l{.data = 16, .tensor = 4, .pipeline = 2};
   EXPECT_FALSE(TensorGroup(m, l).crosses());
-  EXPECT_EQ(ReplicaGroup(m, l).in_node, 2);
-  EXPECT_EQ(ReplicaGroup(m, l).nodes, 8);
-  EXPECT_EQ(ReplicaGroup(m, l).sharing, 4);  // one for each tensor rank of the node
+  EXPECT_EQ(CopyGroup(m, l).in_node, 2);
+  EXPECT_EQ(CopyGroup(m, l).nodes, 8);
+  EXPECT_EQ(CopyGroup(m, l).sharing, 4);  // one for each tensor rank of the node
   EXPECT_TRUE(TensorGroup(m, {.tensor = 16}).crosses());
   EXPECT_TRUE(StagesCross(m, l));
   EXPECT_FALSE(StagesCross(m, {.tensor = 2, .pipeline = 4}));
+  // Four stages to a node: the fourth's next one is on another, and has the node's network to itself.
+  const PlannedLayout thin{.tensor = 2, .pipeline = 8};
+  EXPECT_TRUE(StagesCross(m, thin));
+  EXPECT_NEAR(SendSeconds(m, thin, 1e9), 1e9 / (m.NetworkRate() / 2) + m.constants().send_latency, 1e-9);
 }
 
 TEST(AllReduce, IsATableInTheNodeAndANetworkAcross) {
@@ -94,6 +98,23 @@ TEST(Step, PartsAddUpAndShrinkWithRanks) {
     for (const double part : {s.tensor, s.sequence, s.pipeline, s.data, s.bubble, s.optimizer})
       EXPECT_GE(part, 0);
   }
+}
+
+// By the textbook: a reduce-scatter and a gather of n ranks send (n - 1) / n of the whole each.
+TEST(Step, BytesGoToTheLinksThatCarryThem) {
+  const Machine m = SampleMachine();
+  const Workload w = SampleWorkload(24, 4096, 32, 256);
+  const double elements = StageParameters(w.model, {}, 24, true, true);
+  const auto sent = [&](int64_t zero, int64_t shard_ranks) {
+    return Predict(m, w, {.data = 64, .zero = zero, .shard_ranks = shard_ranks})->time.sent;
+  };
+  EXPECT_NEAR(sent(0, 0).network, 2 * 63.0 / 64 * 4 * elements, 1);
+  EXPECT_EQ(sent(0, 0).node, 0);
+  EXPECT_NEAR(sent(1, 0).network, 63.0 / 64 * (4 + 2) * elements, 1);
+  // Shards of a node of eight: between the nodes go the eight copies' shards alone.
+  EXPECT_NEAR(sent(1, 8).network, 2 * 7.0 / 8 * 4 * elements / 8, 1);
+  EXPECT_NEAR(sent(1, 8).node, 7.0 / 8 * (4 + 2) * elements, 1);
+  EXPECT_NEAR(sent(3, 8).network, 2 * 7.0 / 8 * 4 * elements / 8, 1);
 }
 
 TEST(Step, TensorAcrossNodesIsSlower) {
