@@ -109,6 +109,7 @@ absl::Status Launcher::Run(const CommConfig& config, int64_t ranks, int threads_
 void Launcher::Reorder(const OrderRanks& order) {
   const std::vector<int> process_of_rank = order(processes_->runtime->hosts());
   if (std::is_sorted(process_of_rank.begin(), process_of_rank.end())) return;
+  processes_->run_world.reset();  // of an earlier Run
   processes_->world.reset();
   processes_->runtime->Reorder(process_of_rank);
   processes_->world = processes_->runtime->World();
@@ -168,6 +169,7 @@ absl::Status Launcher::MakeWorld(const CommConfig& config, bool gpu) {
 
 absl::Status Launcher::RunProcess(const CommConfig& config, int64_t ranks, int threads_per_rank,
                                   const RankBody& body, const RunPlace& place) {
+  processes_->world->flight_recorder()->SetActivity("");  // an earlier Run's end is none of this one
   RankEnvironment environment;
   environment.ranks_on_host = processes_->runtime->ranks_on_host();
   environment.hosts = processes_->runtime->hosts();

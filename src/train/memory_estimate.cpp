@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ATen/ATen.h"
+#include "orthant/nn/matmul.h"
 #include "orthant/pipeline_parallel/generators.h"
 #include "orthant/train/parallel_model.h"
 #include "train/shadow_step.h"
@@ -37,7 +38,8 @@ int64_t MicrobatchesPlayed(const RunConfig& c) {
 
 class StagePlay {
  public:
-  StagePlay(const RunConfig& config, int64_t vocab, const Schedule& schedule, int stage)
+  StagePlay(const RunConfig& config, int64_t vocab, const ProductKernels& kernels, const Schedule& schedule,
+            int stage)
       : config_(config),
         precision_(PrecisionOf(config.train)),
         schedule_(schedule),
@@ -46,7 +48,8 @@ class StagePlay {
         layers_(ledger_,
                 ShapeOf(config.model, config.train.micro_batch, config.parallel.tensor,
                         config.parallel.sequence, config.parallel.tensor_sequence, precision_.values),
-                ProductRoute::Of(precision_.values, precision_.gradients), config.parallel.tensor_sequence),
+                ProductRoute::Of(precision_.values, precision_.gradients, kernels),
+                config.parallel.tensor_sequence),
         stage_(config.model, ShareOf(config, vocab, stage),
                PlanStage(config.model, ShareOf(config, vocab, stage), vocab, config.parallel.tensor,
                          SplitOf(config)),
@@ -139,14 +142,18 @@ const StageEstimate& MemoryEstimate::worst() const {
   });
 }
 
-MemoryEstimate EstimateMemory(const RunConfig& config, int64_t vocab) {
+ProductKernels ProductKernels::OfThisProcessor() {
+  return {MultipliesByOneDnn(at::kFloat), ProductType(at::empty({1, 1}, at::kBFloat16)) == at::kBFloat16};
+}
+
+MemoryEstimate EstimateMemory(const RunConfig& config, int64_t vocab, const ProductKernels& kernels) {
   const Schedule schedule =
       MakeSchedule(config.parallel.schedule, {.ranks = config.parallel.pipeline,
                                               .microbatches = static_cast<int>(MicrobatchesPlayed(config))})
           .value();
   MemoryEstimate estimate;
   for (int stage = 0; stage < config.parallel.pipeline; ++stage) {
-    estimate.stages.push_back(StagePlay(config, vocab, schedule, stage).Play());
+    estimate.stages.push_back(StagePlay(config, vocab, kernels, schedule, stage).Play());
   }
   return estimate;
 }

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -70,6 +72,17 @@ std::string ThisProcess() {
                       absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::Now(), absl::LocalTimeZone()), "\n");
 }
 
+// False when another process holds the lock for longer than `orthant watch` does, which looks whether it is
+// held.
+bool TryLock(int file) {
+  constexpr int kTries = 5;
+  for (int i = 0; i < kTries; ++i) {
+    if (flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
+    if (i + 1 < kTries) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
+}
+
 }  // namespace
 
 const std::vector<std::string>& MayDiffer() {
@@ -84,6 +97,7 @@ const std::vector<std::string>& MayDiffer() {
                                                 "verify",
                                                 "train.stop_at",
                                                 "train.device",
+                                                "train.micro_batch",
                                                 "train.check_replicas",
                                                 "train.threads_per_rank",
                                                 "train.dtype",
@@ -108,7 +122,7 @@ absl::Status RunFolder::Lock(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/lock");
   lock_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) return Unwritable(folder, EnvironmentError(absl::StrCat(path, ": ", std::strerror(errno))));
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  if (!TryLock(lock_)) {
     return ConfigurationError(absl::StrCat("run.dir = ", folder, " is in use by ", Holder(lock_),
                                            "; wait for it, stop it, or choose another run.dir"));
   }

@@ -1,15 +1,12 @@
 #include "train/shadow_layers.h"
 
-#include "ATen/ATen.h"
-#include "orthant/nn/matmul.h"
-
 namespace orthant {
 
-ProductRoute ProductRoute::Of(at::ScalarType values, at::ScalarType gradients) {
+ProductRoute ProductRoute::Of(at::ScalarType values, at::ScalarType gradients,
+                              const ProductKernels& kernels) {
   ProductRoute route;
-  route.through_float =
-      at::isReducedFloatingType(values) && ProductType(at::empty({1, 1}, values)) == at::kFloat;
-  const bool one_dnn = MultipliesByOneDnn(route.through_float ? at::kFloat : values);
+  route.through_float = values == at::kHalf || (values == at::kBFloat16 && !kernels.bfloat16_products);
+  const bool one_dnn = kernels.one_dnn_float && (route.through_float || values == at::kFloat);
   route.transposes = one_dnn;
   route.product = one_dnn || (!route.through_float && values != gradients) ||
                   (route.through_float && gradients != at::kFloat);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "orthant/model/activation_bytes.h"
+#include "orthant/train/memory_estimate.h"
 #include "train/memory_ledger.h"
 #include "train/shadow_unit.h"
 
@@ -17,7 +18,7 @@ struct ProductRoute {
   bool transposes = false;     // a transposed first operand is copied
   bool product = false;        // a weight's gradient is a product first, added then
 
-  static ProductRoute Of(at::ScalarType values, at::ScalarType gradients);
+  static ProductRoute Of(at::ScalarType values, at::ScalarType gradients, const ProductKernels& kernels);
 };
 
 // The weight and bias of a linear layer, [out, in] on this rank.

@@ -8,6 +8,8 @@
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
 
@@ -36,6 +38,11 @@ std::string Microseconds(int64_t nanoseconds) {
 
 std::string Quoted(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string Quoted(const Degrees& degrees) {
+  return absl::StrCat("{\"data\":", degrees.data, ",\"tensor\":", degrees.tensor,
+                      ",\"pipeline\":", degrees.pipeline, ",\"sequence\":", degrees.sequence, "}");
 }
 
 // As Groups::AxisOf counts bytes: all that is of no other axis is data's.
@@ -222,7 +229,9 @@ absl::Status Timelines::End() {
   events_ = goes_on ? events_ + all : all;
   std::string text = absl::StrCat(
       "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"program\":\"orthant\",\"ranks\":", world_.size(),
-      ",\"first_step\":", first_step_, ",\"last_step\":", last_step_, "},\n\"traceEvents\":[\n", events_);
+      ",\"mesh\":", Quoted(mesh_.degrees()), ",\"written\":\"",
+      absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()),
+      "\",\"first_step\":", first_step_, ",\"last_step\":", last_step_, "},\n\"traceEvents\":[\n", events_);
   text.resize(text.size() - 2);  // the last comma
   text += "\n]}\n";
   if (absl::Status made = MakeDirectories(folder_); !made.ok()) return made;

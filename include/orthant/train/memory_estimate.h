@@ -34,8 +34,17 @@ struct MemoryEstimate {
   int64_t peak_bytes() const { return worst().peak.device_bytes; }
 };
 
-// `config` has passed ValidateRun, `vocab` is resolved. Pure but for the processor's kernels: what they copy
-// is counted. Evaluation, which holds less than training, and the driver's own memory are left out.
-MemoryEstimate EstimateMemory(const RunConfig& config, int64_t vocab);
+// How a processor makes matrix products (nn/matmul.h), which decides what they copy.
+struct ProductKernels {
+  bool one_dnn_float = false;      // fp32 by oneDNN
+  bool bfloat16_products = false;  // bf16 has instructions of its own
+
+  static ProductKernels OfThisProcessor();
+};
+
+// `config` has passed ValidateRun, `vocab` is resolved. Pure. Evaluation, which holds less than training, and
+// the driver's own memory are left out.
+MemoryEstimate EstimateMemory(const RunConfig& config, int64_t vocab,
+                              const ProductKernels& kernels = ProductKernels::OfThisProcessor());
 
 }  // namespace orthant

@@ -57,9 +57,9 @@ TEST(RunFolder, TheSameRunMayGoOnOnAnotherMesh) {
   Opened(run, Config());
   Opened(run,
          Config({"parallel.tensor=2", "parallel.zero=3", "zero.shard_ranks=1", "zero.offload.parameters=host",
-                 "zero.tile_bytes=1 MiB", "memory.recompute=full", "memory.limit=2 GiB", "comm.backend=local",
-                 "log.every=7", "run.dir=elsewhere", "train.threads_per_rank=3", "train.dtype=bf16",
-                 "train.stop_at=4", "checkpoint.every=2"}));
+                 "zero.tile_bytes=1 MiB", "memory.recompute=full", "memory.limit=2 GiB",
+                 "train.micro_batch=1", "comm.backend=local", "log.every=7", "run.dir=elsewhere",
+                 "train.threads_per_rank=3", "train.dtype=bf16", "train.stop_at=4", "checkpoint.every=2"}));
   EXPECT_THAT(folder.Read("run/config.yaml"), HasSubstr("tensor: 2"));
 }
 
