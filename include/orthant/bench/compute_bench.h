@@ -8,10 +8,14 @@ namespace orthant {
 
 // Of the slowest rank, all at work at once.
 struct ComputeRates {
-  double product = 0;    // FLOP/s of a large fp32 matrix product, the best
-  double products = 0;   // the same of a transformer's shapes, the median
-  double memory = 0;     // bytes/s that an element-wise operation reads and writes
-  double operation = 0;  // s of an operation on almost nothing
+  double product = 0;      // FLOP/s of a large fp32 matrix product, the best
+  double products = 0;     // the same of a transformer's shapes, the median
+  double score = 0;        // s of a score of fused fp32 attention whose heads are nothing wide
+  double score_depth = 0;  // and what each of a head's dimensions adds
+  double activation = 0;   // s of an element of GELU
+  double memory = 0;       // bytes/s that an element-wise operation reads and writes
+  double skew = 0;         // s that an all-reduce of almost nothing takes behind half a block's work
+  double operation = 0;    // s of an operation on almost nothing
 };
 
 // Collective over `world`; about `seconds` a rate.
