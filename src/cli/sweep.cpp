@@ -14,11 +14,11 @@
 #include "cli/run_file.h"
 #include "cli/sweep_cases.h"
 #include "cli/sweep_run.h"
-#include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "orthant/core/terminal.h"
 #include "orthant/core/text.h"
+#include "orthant/sweep/sweep_lock.h"
 #include "orthant/sweep/sweep_state.h"
 
 namespace orthant {
@@ -33,8 +33,8 @@ Examples:
 
 Each case is a process of its own with its own folder; DIR/sweep.json records what became of it. The same command goes on
 after Ctrl-C; what is done is not run again. docs/sweeps.md has the file's form.
-Exit codes: 0 every legal case is done or submitted; 2 the file is wrong, or no case is legal; 7 stopped by a signal;
-else that of the first case that failed.)";
+Exit codes: 0 every legal case is done or submitted; 2 the file is wrong, or no case is legal; 7 stopped by a signal, or
+a case's folder was in use; else that of the first case that failed.)";
 
 struct Options {
   RunFileOptions sweep;
@@ -86,7 +86,7 @@ absl::Status Outcome(const SweepState& state) {
 
 void Show(const Options& options, const SweepState& state) {
   const std::string text =
-      options.format == "json" ? ToJson(state).dump(2) + "\n" : SweepTable(state, CanDrawBoxes(1));
+      options.format == "json" ? SweepStateText(state) : SweepTable(state, CanDrawBoxes(1));
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
 }

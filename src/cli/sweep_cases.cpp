@@ -12,22 +12,44 @@
 #include "orthant/core/hash.h"
 #include "orthant/core/status.h"
 #include "orthant/plan/step_model.h"
+#include "orthant/sweep/case_process.h"
 #include "orthant/train/validate.h"
 
 namespace orthant {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
+// Whether the sweep's way to start ranks is one that the run's backend takes.
+absl::Status CheckBackend(const std::string& backend, const RunConfig& config, const LoadedConfig& loaded) {
+  const std::string& wanted = config.comm.backend;
+  if (backend == "mpirun" && wanted == "local") {
+    return ConfigurationError(absl::StrCat(loaded.Cite("comm.backend"),
+                                           ": it keeps all ranks in one process, and sweep.backend = mpirun "
+                                           "makes a process of each; set comm.backend=auto"));
+  }
+  if (backend == "threads" && (wanted == "mpi" || wanted == "nccl")) {
+    return ConfigurationError(
+        absl::StrCat(loaded.Cite("comm.backend"),
+                     ": it needs a process for each rank, and sweep.backend = threads "
+                     "has one for all; set sweep.backend=mpirun, or comm.backend=auto"));
+  }
+  return absl::OkStatus();
+}
+
 // Loads and checks a case as `orthant train` will. -> its configuration as JSON
 absl::StatusOr<std::string> LoadCase(const SweepFile& file, const SweepCase& one, RunConfig* config) {
   if (!one.problem.empty()) return ConfigurationError(one.problem);
-  RunFileOptions run = {file.settings.run, one.overrides};
-  run.overrides.push_back("run.name=" + one.name);
+  const RunFileOptions run = {file.settings.run, OverridesOf(file.settings, one)};
   const absl::StatusOr<LoadedConfig> loaded = LoadRun(run, config);
   if (!loaded.ok()) return loaded.status();
   const absl::Status valid =
       ValidateRun(*config, [&](const std::string& key) { return loaded->OriginOf(key); });
   if (!valid.ok()) return valid;
-  return loaded->ToJson().dump();
+  if (absl::Status fits = CheckBackend(file.settings.backend, *config, *loaded); !fits.ok()) return fits;
+  Json json = loaded->ToJson();
+  json["run"].erase("dir");  // the same folder may be spelled otherwise
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void PredictOne(const Machine& machine, const RunConfig& config, CaseRecord* record) {
@@ -71,7 +93,7 @@ std::string CalibrationOf(const SweepSettings& settings, int64_t ranks) {
 
 absl::Status PredictCases(const SweepFile& file, const std::string& calibration, int64_t ranks,
                           SweepState* state) {
-  const absl::StatusOr<Machine> machine = LoadMachine(calibration, OwnPath());
+  const absl::StatusOr<Machine> machine = LoadMachine(calibration, OwnPath(), "sweep.calibration = ");
   if (!machine.ok()) return machine.status();
   for (CaseRecord& record : state->cases) {
     if (record.state == CaseState::kIllegal || (ranks > 0 && record.what.ranks != ranks)) continue;

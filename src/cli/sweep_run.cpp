@@ -5,15 +5,20 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cli/launch_options.h"
 #include "cli/sweep_cases.h"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "orthant/core/text.h"
-#include "orthant/report/watch.h"
+#include "orthant/sweep/job.h"
+#include "orthant/sweep/sweep_lock.h"
 
 namespace orthant {
 namespace {
+
+// A start that was cut off saves before it ends.
+constexpr double kMostSavingSeconds = 60;
 
 // One run of `orthant sweep`.
 class SweepRun {
@@ -26,7 +31,7 @@ class SweepRun {
     const absl::StatusOr<std::vector<std::string>> words = SplitWords(settings_.arguments);
     if (!words.ok()) return Annotate(words.status(), "sweep.arguments");
     words_ = *words;
-    for (const size_t i : chosen_) LookAfterJob(&state_.cases[i]);
+    if (absl::Status tried = TryCommands(); !tried.ok()) return tried;
     if (absl::Status predicted = PredictAll(); !predicted.ok()) return predicted;
     if (absl::Status written = Write(); !written.ok()) return written;
     for (size_t n = 0; n < chosen_.size(); ++n) {
@@ -35,13 +40,14 @@ class SweepRun {
       const std::string heading = absl::StrCat("[", n + 1, "/", chosen_.size(), "] ", record.what.name);
       if (absl::Status ran = RunOne(heading, &record); !ran.ok()) return ran;
     }
-    return absl::OkStatus();
+    if (held_.empty()) return absl::OkStatus();
+    return StatusWithExitCode(
+        ExitCode::kSignal,
+        absl::StrCat(absl::StrJoin(held_, "; "), "; the same command goes on when it has ended"));
   }
 
  private:
-  std::string FolderOf(const CaseRecord& record) const {
-    return absl::StrCat(settings_.dir, "/", record.what.name);
-  }
+  std::string LogOf(const CaseRecord& record) const { return FolderOf(settings_, record.what) + ".log"; }
 
   bool Wanted(const CaseRecord& record) const {
     if (record.state == CaseState::kWaiting || record.state == CaseState::kInterrupted) return true;
@@ -50,19 +56,31 @@ class SweepRun {
 
   absl::Status Write() const { return WriteSweepState(settings_.dir, state_); }
 
-  // A job that was submitted earlier: its run's own files say what became of it.
-  void LookAfterJob(CaseRecord* record) const {
-    if (record->state != CaseState::kSubmitted) return;
-    const RunStatus status = StatusOfRun(FolderOf(*record));
-    if (status.state != RunState::kEnded && status.state != RunState::kBroken) return;
-    record->state = status.complete ? CaseState::kDone : CaseState::kFailed;
-    record->exit_code = status.complete ? 0 : static_cast<int>(ExitCode::kInternal);
-    record->error = status.complete ? "" : status.text;
-  }
-
   static absl::Status Stopped(const std::string& where) {
     return StatusWithExitCode(ExitCode::kSignal,
                               absl::StrCat("stopped by a signal ", where, "; the same command goes on"));
+  }
+
+  // A wrong sweep.arguments would fail every case: tried without a start, for each number of ranks until
+  // `orthant launch` or `orthant submit` takes one.
+  absl::Status TryCommands() {
+    if (settings_.backend == "threads") return absl::OkStatus();
+    absl::Status first;
+    std::set<int64_t> tried;
+    for (const size_t i : chosen_) {
+      const CaseRecord& record = state_.cases[i];
+      if (!Wanted(record) || !tried.insert(record.what.ranks).second) continue;
+      std::vector<std::string> command = CommandOf(settings_, record.what, OwnPath(), words_);
+      command.insert(command.begin() + 2, "--dry-run");
+      const absl::StatusOr<CaseEnd> end = RunCase(command, LogOf(record), signals_, LogUse::kAppend);
+      if (!end.ok()) return end.status();
+      if (end->signal != 0) return Stopped(absl::StrCat("before ", record.what.name));
+      if (end->exit_code == 0) return absl::OkStatus();
+      const int code = end->exit_code > 128 ? static_cast<int>(ExitCode::kInternal) : end->exit_code;
+      if (first.ok()) first = StatusWithExitCode(static_cast<ExitCode>(code), end->error);
+    }
+    return Annotate(first, absl::StrCat("sweep.arguments = '", settings_.arguments,
+                                        "', sweep.backend = ", settings_.backend, ": no case can start"));
   }
 
   // Without a prediction a case runs all the same.
@@ -84,7 +102,7 @@ class SweepRun {
         if (!FileExists(path)) continue;
       }
       const absl::Status predicted = PredictCases(file_, path, count, &state_);
-      if (!predicted.ok()) return Annotate(predicted, "sweep.calibration");
+      if (!predicted.ok()) return predicted;
     }
     return absl::OkStatus();
   }
@@ -109,21 +127,17 @@ class SweepRun {
     for (int64_t tries = 0;; ++tries) {
       if (const int came = signals_.Wait(0); came == SIGINT || came == SIGTERM)
         return Stopped(absl::StrCat("before ", record->what.name));
-      record->state = CaseState::kRunning;
-      ++record->starts;
-      if (absl::Status written = Write(); !written.ok()) return written;
-      const std::string log = FolderOf(*record) + ".log";
-      const absl::StatusOr<CaseEnd> end =
-          RunCase(CommandOf(settings_, record->what, OwnPath(), words_), log, signals_);
+      const FolderWait wait = WaitForEarlierStart(heading, *record);
+      if (wait.signal != 0) return Stopped(absl::StrCat("before ", record->what.name));
+      if (!wait.holder.empty()) return LeaveHeld(heading, wait.holder, record);
+      const absl::StatusOr<CaseEnd> end = StartAndWait(record);
       if (!end.ok()) {
         record->state = CaseState::kInterrupted;
         return Write().ok() ? end.status() : Write();
       }
-      Take(*end, log, record);
+      Take(*end, record);
       if (absl::Status written = Write(); !written.ok()) return written;
-      std::fprintf(stderr, "%s: %s, %s%s%s\n", heading.c_str(), ToString(record->state),
-                   FormatDuration(end->seconds).c_str(), record->error.empty() ? "" : ": ",
-                   record->error.substr(0, record->error.find('\n')).c_str());
+      Tell(heading, absl::StrCat(ToString(record->state), ", ", FormatDuration(end->seconds)), *record);
       if (end->signal != 0 || record->state == CaseState::kInterrupted)
         return Stopped(absl::StrCat("in ", record->what.name));
       const bool again = record->state == CaseState::kFailed && tries < settings_.retries &&
@@ -132,26 +146,55 @@ class SweepRun {
     }
   }
 
-  void Take(const CaseEnd& end, const std::string& log, CaseRecord* record) const {
+  // When the sweep was killed, its case was told to stop, and holds its folder until it has saved.
+  FolderWait WaitForEarlierStart(const std::string& heading, const CaseRecord& record) const {
+    if (record.starts == 0 || settings_.backend == "submit") return {};
+    const std::string folder = FolderOf(settings_, record.what);
+    const FolderWait now = WaitForFolder(folder, 0, signals_);
+    if (now.holder.empty()) return now;
+    std::fprintf(stderr, "%s: waits for its last start to save and end\n", heading.c_str());
+    return WaitForFolder(folder, kMostSavingSeconds, signals_);
+  }
+
+  absl::Status LeaveHeld(const std::string& heading, const std::string& holder, CaseRecord* record) {
+    record->state = CaseState::kInterrupted;
+    record->error = absl::StrCat(FolderOf(settings_, record->what), " is in use by ", holder);
+    held_.push_back(record->error);
+    Tell(heading, "not started", *record);
+    return Write();
+  }
+
+  absl::StatusOr<CaseEnd> StartAndWait(CaseRecord* record) const {
+    record->state = CaseState::kRunning;
+    ++record->starts;
+    record->job.clear();
+    record->earlier_starts = settings_.backend == "submit" ? StartsIn(FolderOf(settings_, record->what)) : 0;
+    if (absl::Status written = Write(); !written.ok()) return written;
+    return RunCase(CommandOf(settings_, record->what, OwnPath(), words_), LogOf(*record), signals_,
+                   LogUse::kAppend);
+  }
+
+  static void Tell(const std::string& heading, const std::string& what, const CaseRecord& record) {
+    std::fprintf(stderr, "%s: %s%s%s\n", heading.c_str(), what.c_str(), record.error.empty() ? "" : ": ",
+                 record.error.substr(0, record.error.find('\n')).c_str());
+  }
+
+  void Take(const CaseEnd& end, CaseRecord* record) const {
     record->exit_code = end.exit_code;
     record->seconds += end.seconds;
     record->error = end.error;
     const bool saved = end.exit_code == static_cast<int>(ExitCode::kSignal);
     if (end.exit_code == 0) {
       record->state = settings_.backend == "submit" ? CaseState::kSubmitted : CaseState::kDone;
-      if (settings_.backend == "submit") record->job = JobOf(log);
+      if (settings_.backend == "submit") record->job = JobOf(LogOf(*record), end.begins);
     } else {
       record->state = end.signal != 0 || saved ? CaseState::kInterrupted : CaseState::kFailed;
     }
   }
 
-  // "job 4711: DIR/NAME.batch", as orthant submit says it.
-  static std::string JobOf(const std::string& log) {
+  static std::string JobOf(const std::string& log, size_t begins) {
     const absl::StatusOr<std::string> text = ReadFile(log);
-    if (!text.ok()) return "";
-    const size_t at = text->rfind("job ");
-    if (at == std::string::npos) return "";
-    return text->substr(at + 4, text->find(':', at) - at - 4);
+    return text.ok() && begins < text->size() ? JobIn(text->substr(begins)) : "";
   }
 
   const SweepFile& file_;
@@ -159,7 +202,7 @@ class SweepRun {
   const std::vector<size_t>& chosen_;
   const SweepRunOptions& options_;
   SweepState& state_;
-  std::vector<std::string> words_;
+  std::vector<std::string> words_, held_;
   SweepSignals signals_;
 };
 
@@ -167,6 +210,8 @@ class SweepRun {
 
 absl::Status RunCases(const SweepFile& file, const std::vector<size_t>& chosen,
                       const SweepRunOptions& options, SweepState* state) {
+  // Before signals are taken over: Ctrl-C ends a scheduler's command that hangs, and nothing is lost.
+  for (const size_t i : chosen) LookAfterJob(FolderOf(file.settings, state->cases[i].what), &state->cases[i]);
   return SweepRun(file, chosen, options, state).Run();
 }
 

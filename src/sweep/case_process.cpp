@@ -1,7 +1,6 @@
 #include "orthant/sweep/case_process.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,9 +14,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
+#include "sweep/cut_text.h"
 
 namespace orthant {
 namespace {
@@ -60,15 +63,58 @@ int WaitForCase(pid_t child, const SweepSignals& signals, int* signal) {
   return CodeOf(state);
 }
 
+// "=== 2026-01-02T03:04:05Z orthant train ...", on a line of its own.
+std::string Heading(const std::vector<std::string>& command, bool first) {
+  return absl::StrCat(first ? "" : "\n",
+                      "=== ", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()), " ",
+                      absl::StrJoin(command, " "), "\n");
+}
+
+// -> its descriptor. `begins`: the byte at which the case's output will begin.
+absl::StatusOr<int> OpenLog(const std::string& log, LogUse use, const std::vector<std::string>& command,
+                            size_t* begins) {
+  const bool append = use == LogUse::kAppend;
+  const int output =
+      ::open(log.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
+  if (output < 0) return EnvironmentError(absl::StrCat(log, ": cannot be written: ", Reason(errno)));
+  if (!append) return output;
+  const std::string heading = Heading(command, ::lseek(output, 0, SEEK_END) == 0);
+  const ssize_t written = ::write(output, heading.data(), heading.size());
+  if (written == static_cast<ssize_t>(heading.size())) {
+    *begins = static_cast<size_t>(::lseek(output, 0, SEEK_END));
+    return output;
+  }
+  const std::string reason = written < 0 ? Reason(errno) : "the file system is full";
+  ::close(output);
+  return EnvironmentError(absl::StrCat(log, ": cannot be written: ", reason));
+}
+
+// What the case's end means, from what it printed.
+std::string ErrorIn(const std::string& log, const CaseEnd& end) {
+  const absl::StatusOr<std::string> text = ReadFile(log);
+  if (!text.ok()) return std::string(text.status().message());
+  const std::string error = end.begins < text->size() ? LastError(text->substr(end.begins)) : "";
+  if (!error.empty()) return error;
+  return absl::StrCat("it ended with ", end.exit_code, " and said nothing; its output is in ", log);
+}
+
 }  // namespace
+
+std::string FolderOf(const SweepSettings& settings, const SweepCase& one) {
+  return absl::StrCat(settings.dir, "/", one.name);
+}
+
+std::vector<std::string> OverridesOf(const SweepSettings& settings, const SweepCase& one) {
+  std::vector<std::string> overrides = one.overrides;
+  overrides.push_back(absl::StrCat("run.name=", one.name));
+  overrides.push_back(absl::StrCat("run.dir=", FolderOf(settings, one)));
+  return overrides;
+}
 
 std::vector<std::string> CommandOf(const SweepSettings& settings, const SweepCase& one,
                                    const std::string& self, const std::vector<std::string>& words) {
-  const std::string folder = absl::StrCat(settings.dir, "/", one.name);
   std::vector<std::string> run = {settings.run};
-  run.insert(run.end(), one.overrides.begin(), one.overrides.end());
-  run.push_back(absl::StrCat("run.name=", one.name));
-  run.push_back(absl::StrCat("run.dir=", folder));
+  for (const std::string& text : OverridesOf(settings, one)) run.push_back(text);
   std::vector<std::string> command = {self};
   const auto add = [&command](const std::vector<std::string>& more) {
     command.insert(command.end(), more.begin(), more.end());
@@ -78,7 +124,7 @@ std::vector<std::string> CommandOf(const SweepSettings& settings, const SweepCas
         (std::max<int64_t>(1, one.ranks) + settings.ranks_per_node - 1) / settings.ranks_per_node;
     add({"submit"});
     add(run);
-    add({"--nodes", absl::StrCat(nodes), "--name", one.name, "--script", absl::StrCat(folder, ".batch")});
+    add({"--nodes", absl::StrCat(nodes), "--name", one.name, "--script", FolderOf(settings, one) + ".batch"});
     add(words);
     return command;
   }
@@ -88,7 +134,6 @@ std::vector<std::string> CommandOf(const SweepSettings& settings, const SweepCas
     add(words);
     add({"--", "train"});
     add(run);
-    add({"comm.backend=mpi"});
     return command;
   }
   add({"train"});
@@ -122,28 +167,24 @@ int SweepSignals::Wait(double seconds) const {
 }
 
 absl::StatusOr<CaseEnd> RunCase(const std::vector<std::string>& command, const std::string& log,
-                                const SweepSignals& signals) {
-  const int output = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (output < 0) return EnvironmentError(absl::StrCat(log, ": cannot be written: ", Reason(errno)));
+                                const SweepSignals& signals, LogUse use) {
+  CaseEnd end;
+  const absl::StatusOr<int> output = OpenLog(log, use, command, &end.begins);
+  if (!output.ok()) return output.status();
   std::vector<char*> argv;
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const auto start = std::chrono::steady_clock::now();
   const pid_t parent = ::getpid(), child = ::fork();
-  if (child == 0) BecomeCase(argv.data(), output, signals.outer_mask(), parent);
+  if (child == 0) BecomeCase(argv.data(), *output, signals.outer_mask(), parent);
   const int error = errno;
-  ::close(output);
+  ::close(*output);
   if (child < 0) return EnvironmentError(absl::StrCat(command[0], ": cannot be started: ", Reason(error)));
   ::setpgid(child, child);  // here too, so that a signal finds the group whoever is first
-  CaseEnd end;
   end.exit_code = WaitForCase(child, signals, &end.signal);
   end.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (end.exit_code == 0) return end;
   if (end.exit_code == kCannotStart) return EnvironmentError(absl::StrCat(command[0], ": cannot be started"));
-  const absl::StatusOr<std::string> text = ReadFile(log);
-  end.error = text.ok() ? LastError(*text) : std::string(text.status().message());
-  if (end.error.empty())
-    end.error = absl::StrCat("it ended with ", end.exit_code, " and said nothing; its output is in ", log);
+  if (end.exit_code != 0) end.error = ErrorIn(log, end);
   return end;
 }
 
@@ -156,32 +197,17 @@ std::string LastError(const std::string& output) {
     at = 0;
   }
   if (at != std::string::npos)
-    return std::string(absl::StripAsciiWhitespace(output.substr(at + mark.size(), 4000)));
+    return std::string(absl::StripAsciiWhitespace(Beginning(output.substr(at + mark.size()), 4000)));
   std::string last;
   for (const absl::string_view line : absl::StrSplit(output, '\n')) {
     if (!absl::StripAsciiWhitespace(line).empty()) last = std::string(line);
   }
-  return last.substr(0, 1000);
+  return Beginning(last, 1000);
 }
 
 bool WorthAnotherStart(int exit_code) {
   return exit_code == static_cast<int>(ExitCode::kInternal) ||
          exit_code == static_cast<int>(ExitCode::kCommunication) || exit_code > 128;
-}
-
-absl::StatusOr<SweepLock> SweepLock::Take(const std::string& dir) {
-  const std::string path = dir + "/sweep.lock";
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor < 0) return EnvironmentError(absl::StrCat(path, ": cannot be made: ", Reason(errno)));
-  SweepLock lock(descriptor);
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return lock;
-  if (errno != EWOULDBLOCK)
-    return EnvironmentError(absl::StrCat(path, ": cannot be locked: ", Reason(errno)));
-  return ConfigurationError(absl::StrCat(dir, ": another orthant sweep is at work in this folder"));
-}
-
-SweepLock::~SweepLock() {
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 }  // namespace orthant

@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -21,12 +22,28 @@ std::string Beside(const std::string& file, const std::string& path) {
                                       : (fs::path(file).parent_path() / path).lexically_normal().string();
 }
 
+using Complain = std::function<void(const std::string& key, const std::string& rule)>;
+
+// What the backend asks of other keys.
+void CheckBackend(const SweepSettings& s, const Complain& complain) {
+  if (s.backend == "threads" && !s.arguments.empty())
+    complain("sweep.arguments", "threads take none; they are of the backends mpirun and submit");
+  if (s.calibration == "measure" && s.backend != "threads")
+    complain(
+        "sweep.calibration",
+        absl::StrCat("it measures this machine's threads, which say nothing of sweep.backend = ", s.backend,
+                     "; give a cluster's name or file, leave it empty, or set sweep.backend=threads"));
+  if (s.backend == "submit" && !absl::StrContains(s.arguments, "--time"))
+    complain("sweep.arguments", "orthant submit wants a time limit for each job, as '--time 10'");
+}
+
 // Rules between keys.
 void CheckSettings(const SweepFile& file, const LoadedConfig& loaded, std::vector<std::string>* errors) {
   const SweepSettings& s = file.settings;
-  const auto complain = [&](const std::string& key, const std::string& rule) {
+  const Complain complain = [&](const std::string& key, const std::string& rule) {
     errors->push_back(absl::StrCat(loaded.Cite(key), ": ", rule));
   };
+  CheckBackend(s, complain);
   std::set<int64_t> seen;
   for (const int64_t ranks : s.ranks) {
     if (!seen.insert(ranks).second) complain("sweep.ranks", absl::StrCat(ranks, " stands there twice"));
@@ -37,8 +54,6 @@ void CheckSettings(const SweepFile& file, const LoadedConfig& loaded, std::vecto
   if (s.scaling == "strong" && s.batch_per_rank > 0)
     complain("sweep.batch_per_rank",
              "strong scaling keeps the run's global batch; set sweep.scaling=weak, or 0");
-  if (s.backend == "threads" && !s.arguments.empty())
-    complain("sweep.arguments", "threads take none; they are of the backends mpirun and submit");
   for (const SweepVariant& variant : file.variants) {
     for (const std::string& text : variant.overrides) {
       if (!s.ranks.empty() && absl::StartsWith(text, absl::StrCat("parallel.", variant.fill, "=")))

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <stdexcept>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -11,6 +13,7 @@
 #include "orthant/core/status.h"
 #include "orthant/core/terminal.h"
 #include "orthant/core/text.h"
+#include "sweep/cut_text.h"
 
 namespace orthant {
 namespace {
@@ -28,7 +31,10 @@ Json ToJson(const CaseRecord& record) {
                {"state", ToString(record.state)}, {"exit_code", record.exit_code},
                {"starts", record.starts},         {"seconds", record.seconds},
                {"error", record.error},           {"configuration", record.configuration}};
-  if (!record.job.empty()) json["job"] = record.job;
+  if (!record.job.empty()) {
+    json["job"] = record.job;
+    json["earlier_starts"] = record.earlier_starts;
+  }
   if (record.predicted_seconds > 0)
     json["predicted"] = {{"step_seconds", record.predicted_seconds},
                          {"memory_bytes", record.predicted_bytes}};
@@ -53,6 +59,7 @@ CaseRecord CaseFrom(const nlohmann::json& json) {
   json.at("error").get_to(record.error);
   json.at("configuration").get_to(record.configuration);
   record.job = json.value("job", "");
+  record.earlier_starts = json.value("earlier_starts", 0);
   if (json.contains("predicted")) {
     json.at("predicted").at("step_seconds").get_to(record.predicted_seconds);
     json.at("predicted").at("memory_bytes").get_to(record.predicted_bytes);
@@ -69,10 +76,23 @@ void TakeOverCase(const CaseRecord& old, CaseRecord* now) {
   now->seconds = old.seconds;
   now->error = cut_off ? "the sweep was killed while it ran" : old.error;
   now->job = old.job;
-  if (now->predicted_seconds == 0) {
+  now->earlier_starts = old.earlier_starts;
+  // One that has not begun may be another by now, and its prediction with it.
+  if (now->predicted_seconds == 0 && old.configuration == now->configuration) {
     now->predicted_seconds = old.predicted_seconds;
     now->predicted_bytes = old.predicted_bytes;
   }
+}
+
+// However the paths are spelled. Absolute first: the canonical form of a file that is not there is relative.
+bool SameFile(const std::string& a, const std::string& b) {
+  const auto canonical = [](const std::string& path) {
+    std::error_code error;
+    const std::filesystem::path whole = std::filesystem::absolute(path, error);
+    const std::filesystem::path found = error ? whole : std::filesystem::weakly_canonical(whole, error);
+    return error ? std::filesystem::path(path) : found;
+  };
+  return canonical(a) == canonical(b);
 }
 
 }  // namespace
@@ -113,6 +133,10 @@ Json ToJson(const SweepState& state) {
   return json;
 }
 
+std::string SweepStateText(const SweepState& state) {
+  return ToJson(state).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 absl::StatusOr<SweepState> ReadSweepState(const std::string& dir) {
   const std::string path = SweepStatePath(dir);
   const absl::StatusOr<nlohmann::json> json = ReadJsonFile(path);
@@ -134,7 +158,7 @@ absl::StatusOr<SweepState> ReadSweepState(const std::string& dir) {
 }
 
 absl::Status WriteSweepState(const std::string& dir, const SweepState& state) {
-  return WriteFileAtomically(SweepStatePath(dir), ToJson(state).dump(2) + "\n");
+  return WriteFileAtomically(SweepStatePath(dir), SweepStateText(state));
 }
 
 absl::Status TakeOver(const SweepState& earlier, const std::string& dir, SweepState* now) {
@@ -143,7 +167,7 @@ absl::Status TakeOver(const SweepState& earlier, const std::string& dir, SweepSt
     if (was != is) differences.push_back(absl::StrCat("sweep.", key, " was ", was, " and is ", is));
   };
   differ("name", earlier.name, now->name);
-  differ("run", earlier.run, now->run);
+  if (!SameFile(earlier.run, now->run)) differ("run", earlier.run, now->run);
   differ("scaling", earlier.scaling, now->scaling);
   for (const CaseRecord& old : earlier.cases) {
     const auto same = std::find_if(now->cases.begin(), now->cases.end(),
@@ -168,7 +192,7 @@ std::string SweepTable(const SweepState& state, bool boxes) {
   Table table({"case", "ranks", "state", "seconds", "exit code", "error"});
   for (const CaseRecord& record : state.cases) {
     std::string error = record.error.substr(0, record.error.find('\n'));
-    if (error.size() > 100) error = error.substr(0, 97) + "...";
+    if (error.size() > 100) error = Beginning(error, 97) + "...";
     const bool ran = record.starts > 0;
     table.AddRow({record.what.name, record.what.ranks > 0 ? absl::StrCat(record.what.ranks) : "",
                   ToString(record.state),

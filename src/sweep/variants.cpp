@@ -49,6 +49,7 @@ class PartsReader {
     for (SweepVariant& variant : variants) {
       if (variant.name.empty()) variant.name = "as-written";
     }
+    CheckNames(variants, grid.IsDefined() ? grid : list);
     return variants;
   }
 
@@ -79,6 +80,26 @@ class PartsReader {
       variants.push_back(std::move(variant));
     }
     return variants;
+  }
+
+  // Each variant has its folder, and files beside it: no two may share one.
+  void CheckNames(const std::vector<SweepVariant>& variants, const YAML::Node& at) {
+    if (!errors_->empty()) return;
+    std::map<std::string, const SweepVariant*> taken;
+    for (const SweepVariant& variant : variants) {
+      const auto [other, is_new] = taken.emplace(variant.name, &variant);
+      if (!is_new)
+        Complain(at, absl::StrCat("the variants ", absl::StrJoin(other->second->overrides, " "), " and ",
+                                  absl::StrJoin(variant.overrides, " "), " would share the folder ",
+                                  variant.name, "; give them names of their own in list"));
+    }
+    for (const SweepVariant& variant : variants) {
+      for (const char* end : {".log", ".batch"}) {
+        if (taken.count(variant.name + end) == 1)
+          Complain(at, absl::StrCat("the variant ", variant.name, end, " is called as a file of the variant ",
+                                    variant.name, "; give it another name"));
+      }
+    }
   }
 
   SweepVariant ReadItem(const YAML::Node& item) {

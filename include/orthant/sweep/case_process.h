@@ -1,4 +1,4 @@
-// A case as a process: its command line, its start and its end, and a sweep's signals and lock.
+// A case as a process: its command line, its start and its end, and a sweep's signals.
 #pragma once
 
 #include <csignal>
@@ -10,6 +10,10 @@
 
 namespace orthant {
 
+// DIR/NAME, the run's folder.
+std::string FolderOf(const SweepSettings& settings, const SweepCase& one);
+// What the run's file is changed by, "key=value": the case's own, and its name and folder.
+std::vector<std::string> OverridesOf(const SweepSettings& settings, const SweepCase& one);
 // The arguments that run `one`, with this program `self`; its files go to DIR/NAME. `words`: sweep.arguments
 // split.
 std::vector<std::string> CommandOf(const SweepSettings& settings, const SweepCase& one,
@@ -38,13 +42,19 @@ struct CaseEnd {
   int signal = 0;     // that came to the sweep meanwhile; 0: none
   double seconds = 0;
   std::string error;  // from what it printed: its error, or its last line
+  size_t begins = 0;  // byte of the log where its output begins
+};
+
+enum class LogUse {
+  kReplace,  // the log is of this start alone
+  kAppend,   // behind what is there, under a heading: the time and the command
 };
 
 // Runs the command with its output in the file `log`. SIGINT and SIGTERM reach it as SIGTERM, which is a
 // clean save of a run; the second one ends it. It ends (SIGTERM) when this process dies. EnvironmentError
 // when it cannot be started.
 absl::StatusOr<CaseEnd> RunCase(const std::vector<std::string>& command, const std::string& log,
-                                const SweepSignals& signals);
+                                const SweepSignals& signals, LogUse use = LogUse::kReplace);
 
 // The error in a program's output: from the last line that begins with "error: " to the end, else the last
 // line that is not blank.
@@ -52,19 +62,5 @@ std::string LastError(const std::string& output);
 
 // Whether another start may heal what ended with this code: 1, 4, a signal.
 bool WorthAnotherStart(int exit_code);
-
-// Held by one sweep of a folder at a time; freed at the end of the scope, and of the process.
-class SweepLock {
- public:
-  // ConfigurationError when another process holds it, EnvironmentError when it cannot be made.
-  static absl::StatusOr<SweepLock> Take(const std::string& dir);
-  SweepLock(SweepLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
-  SweepLock& operator=(SweepLock&&) = delete;
-  ~SweepLock();
-
- private:
-  explicit SweepLock(int descriptor) : descriptor_(descriptor) {}
-  int descriptor_;
-};
 
 }  // namespace orthant

@@ -30,6 +30,7 @@ struct CaseRecord {
   double seconds = 0;            // of all its starts
   std::string error;             // its last error, a line or more
   std::string job;               // backend submit: the job's number
+  int earlier_starts = 0;        // backend submit: of the run, on record when the job was submitted
   std::string configuration;     // hash of the resolved configuration, hexadecimal; "" where it is illegal
   double predicted_seconds = 0;  // of a step, by the planner; 0: no prediction
   double predicted_bytes = 0;    // of the rank that holds most
@@ -48,11 +49,14 @@ absl::StatusOr<SweepState> ReadSweepState(const std::string& dir);
 // Atomically. EnvironmentError when it cannot be written.
 absl::Status WriteSweepState(const std::string& dir, const SweepState& state);
 nlohmann::ordered_json ToJson(const SweepState& state);
+// The file's text. What a case printed need not be UTF-8: what is not is replaced.
+std::string SweepStateText(const SweepState& state);
 
 // What an earlier start recorded, put into `now`, whose cases stand as waiting. Illegal cases keep today's
 // judgement, running ones become interrupted. ConfigurationError, with every difference, where `earlier` is
-// of another sweep: another name, run or scaling, a case of which `now` knows nothing, or a case that has
-// begun with another configuration. New cases are no difference: a sweep may grow.
+// of another sweep: another name, run (however its path is spelled) or scaling, a case of which `now` knows
+// nothing, or a case that has begun with another configuration. New cases are no difference: a sweep may
+// grow.
 absl::Status TakeOver(const SweepState& earlier, const std::string& dir, SweepState* now);
 
 // A table for people, and one line of counts.

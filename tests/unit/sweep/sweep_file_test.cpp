@@ -1,6 +1,7 @@
 // SWEEP.yaml: what it comes to, and what is said of each mistake.
 #include "orthant/sweep/sweep_file.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ using ::testing::HasSubstr;
 struct RunKeys {
   int64_t data = 1, tensor = 1, zero = 0, batch = 1;
   std::vector<int64_t> stages;
+  std::string path;
   Fields fields;
   RunKeys() {
     fields.Section("parallel", "The mesh.", [this](Fields& f) {
@@ -26,6 +28,7 @@ struct RunKeys {
       f.Integer("zero", &zero).Doc("z.");
       f.Integers("stages", &stages).Doc("s.");
     });
+    fields.Section("data", "Data.", [this](Fields& f) { f.Text("path", &path).Doc("p."); });
     fields.Section("train", "Steps.", [this](Fields& f) { f.Integer("global_batch", &batch).Doc("b."); });
   }
 };
@@ -131,18 +134,49 @@ TEST(SweepFile, KeysThatTheSweepSetsAreRefused) {
               HasSubstr("is set by the variant a and by the grid"));
 }
 
+// Each variant has its folder: two that would share one are refused before any runs.
+TEST(SweepFile, VariantsOfOneFolderAreRefused) {
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\ngrid:\n  data.path: [data/v1, data_v1]\n"),
+              HasSubstr("test.yaml:3: the variants data.path=data/v1 and data.path=data_v1 would share the "
+                        "folder path-data_v1; give them names of their own in list"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist: [{name: a}, {name: a.log}]\n"),
+              HasSubstr("a.log is called as a file of the variant a"));
+}
+
+TEST(SweepFile, BackendsRules) {
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml, backend: mpirun, calibration: measure}\n"),
+              HasSubstr("sweep.calibration = measure: it measures this machine's threads"));
+  EXPECT_THAT(ErrorOf("sweep:\n  run: tiny.yaml\n  backend: submit\n  arguments: '--queue debug'\n"),
+              HasSubstr("test.yaml:4: sweep.arguments"));
+  EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml, backend: submit}\n"), HasSubstr("wants a time limit"));
+  EXPECT_TRUE(Load("sweep: {run: tiny.yaml, backend: submit, arguments: '--time=10'}\n").ok());
+  EXPECT_TRUE(Load("sweep: {run: tiny.yaml, calibration: measure}\n").ok());
+}
+
 // Cut anywhere, a file is an error or a smaller sweep that can still be read; never a crash.
 TEST(SweepFile, CutShortIsAnErrorWithALine) {
   EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml, ranks: [1, 2\n"), HasSubstr("test.yaml:"));
   EXPECT_THAT(ErrorOf("sweep: {run: tiny.yaml}\nlist:\n"), HasSubstr("list: must be a list of variants"));
   EXPECT_THAT(ErrorOf(""), HasSubstr("a sweep's file is a map"));
-  const std::string whole =
-      "sweep:\n  run: tiny.yaml\n  ranks: [1, 2]\nlist:\n  - {name: a, parallel.zero: 1}\n  - {name: b}\n";
-  for (size_t length = 0; length < whole.size(); ++length) {
-    const auto file = Load(whole.substr(0, length));
-    if (!file.ok()) {
-      EXPECT_EQ(ExitCodeOf(file.status()), ExitCode::kConfiguration) << length;
+  const std::string run = "sweep:\n  run: tiny.yaml\n", ranks = "  ranks: [1, 2]\n",
+                    list = "list:\n  - {name: a, parallel.zero: 1}\n", rest = "  - {name: b}\n";
+  const std::string whole = run + ranks + list + rest;
+  // What is whole, by its length without blanks at the end.
+  const std::map<size_t, std::vector<std::string>> parts = {
+      {run.size() - 1, {"as-written"}},
+      {(run + ranks).size() - 1, {"as-written-r1", "as-written-r2"}},
+      {(run + ranks + list).size() - 1, {"a-r1", "a-r2"}},
+      {whole.size() - 1, {"a-r1", "a-r2", "b-r1", "b-r2"}}};
+  for (size_t length = 0; length <= whole.size(); ++length) {
+    const std::string text = whole.substr(0, length);
+    const auto part = parts.find(text.find_last_not_of(" \n") + 1);
+    if (part == parts.end()) {
+      EXPECT_THAT(ErrorOf(text), HasSubstr("test.yaml")) << length;
+      continue;
     }
+    const auto file = Load(text);
+    ASSERT_TRUE(file.ok()) << text << file.status();
+    EXPECT_EQ(Names(CasesOf(*file)), part->second) << text;
   }
 }
 

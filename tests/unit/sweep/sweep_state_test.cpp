@@ -1,36 +1,20 @@
-// sweep.json: written and read back, damaged, of another sweep; and a case as a process.
+// sweep.json: written and read back, damaged, of another sweep.
 #include "orthant/sweep/sweep_state.h"
 
-#include <unistd.h>
-
-#include <csignal>
 #include <filesystem>
 #include <string>
-#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
-#include "orthant/sweep/case_process.h"
+#include "unit/sweep/sweep_folder.h"
 
 namespace orthant::testing {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-class SweepFolder : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "sweep_test_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    dir_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
-  std::string dir_;
-};
 
 CaseRecord Record(const std::string& name, CaseState state) {
   CaseRecord record;
@@ -108,63 +92,57 @@ TEST_F(SweepFolder, AnotherSweepIsRefusedWithEveryDifference) {
   EXPECT_THAT(message, HasSubstr("the case done has begun with another configuration"));
 }
 
-TEST_F(SweepFolder, OneSweepAtATime) {
-  const auto first = SweepLock::Take(dir_);
-  ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_EQ(ExitCodeOf(SweepLock::Take(dir_).status()), ExitCode::kConfiguration);
+// What a case printed is cut anywhere and need not be UTF-8: the record is written all the same.
+TEST_F(SweepFolder, AnyBytesOfACaseCanBeRecorded) {
+  SweepState state = Sample();
+  state.cases[2].error = "caf\xc3 \xff\xfe in \xe2\x82";
+  ASSERT_TRUE(WriteSweepState(dir_, state).ok());
+  const auto read = ReadSweepState(dir_);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_THAT(read->cases[2].error, HasSubstr("caf\xef\xbf\xbd"));
 }
 
-TEST_F(SweepFolder, ACaseEndsWithItsCodeAndItsError) {
-  const SweepSignals signals;
-  const std::string log = dir_ + "/log";
-  const auto good = RunCase({"sh", "-c", "echo fine"}, log, signals);
-  ASSERT_TRUE(good.ok()) << good.status();
-  EXPECT_EQ(good->exit_code, 0);
-  EXPECT_EQ(*ReadFile(log), "fine\n");
-  const auto bad = RunCase({"sh", "-c", "echo step; echo 'error: no luck' >&2; exit 5"}, log, signals);
-  ASSERT_TRUE(bad.ok()) << bad.status();
-  EXPECT_EQ(bad->exit_code, 5);
-  EXPECT_EQ(bad->error, "no luck");
-  EXPECT_EQ(ExitCodeOf(RunCase({"no-such-program-here"}, log, signals).status()), ExitCode::kEnvironment);
+TEST_F(SweepFolder, AJobAndTheStartsBeforeItAreKept) {
+  SweepState state = Sample();
+  state.cases[2].state = CaseState::kSubmitted;
+  state.cases[2].job = "4711";
+  state.cases[2].earlier_starts = 2;
+  ASSERT_TRUE(WriteSweepState(dir_, state).ok());
+  SweepState now = Fresh();
+  ASSERT_TRUE(TakeOver(*ReadSweepState(dir_), dir_, &now).ok());
+  EXPECT_EQ(now.cases[2].state, CaseState::kSubmitted);
+  EXPECT_EQ(now.cases[2].job, "4711");
+  EXPECT_EQ(now.cases[2].earlier_starts, 2);
 }
 
-TEST_F(SweepFolder, CtrlCReachesTheCaseAsSigterm) {
-  const SweepSignals signals;
-  std::thread later([] {
-    ::usleep(300000);
-    ::kill(::getpid(), SIGINT);
-  });
-  const auto end =
-      RunCase({"sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done"}, dir_ + "/log", signals);
-  later.join();
-  ASSERT_TRUE(end.ok()) << end.status();
-  EXPECT_EQ(end->exit_code, 7);
-  EXPECT_EQ(end->signal, SIGINT);
+TEST_F(SweepFolder, TheRunIsTheSameHoweverItsPathIsSpelled) {
+  SweepState now = Fresh();
+  now.run = (std::filesystem::current_path() / "x/../run.yaml").string();
+  EXPECT_TRUE(TakeOver(Sample(), dir_, &now).ok());
+  now = Fresh();
+  now.run = "elsewhere/run.yaml";
+  const absl::Status status = TakeOver(Sample(), dir_, &now);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("sweep.run was run.yaml and is elsewhere/run.yaml"));
 }
 
-TEST(CaseProcess, CommandOfEachBackend) {
-  SweepSettings settings;
-  settings.dir = "d";
-  settings.run = "r.yaml";
-  const SweepCase one{"x-r6", "x", 6, {"parallel.data=6"}, ""};
-  EXPECT_THAT(
-      CommandOf(settings, one, "orthant", {}),
-      ElementsAre("orthant", "train", "r.yaml", "parallel.data=6", "run.name=x-r6", "run.dir=d/x-r6"));
-  settings.backend = "mpirun";
-  EXPECT_THAT(CommandOf(settings, one, "orthant", {"--no-bind"}),
-              ElementsAre("orthant", "launch", "--ranks", "6", "--no-bind", "--", "train", "r.yaml",
-                          "parallel.data=6", "run.name=x-r6", "run.dir=d/x-r6", "comm.backend=mpi"));
-  settings.backend = "submit";
-  settings.ranks_per_node = 4;
-  EXPECT_THAT(CommandOf(settings, one, "orthant", {"--time", "10"}),
-              ElementsAre("orthant", "submit", "r.yaml", "parallel.data=6", "run.name=x-r6", "run.dir=d/x-r6",
-                          "--nodes", "2", "--name", "x-r6", "--script", "d/x-r6.batch", "--time", "10"));
+// Of a case that has not begun the configuration may change, and then its old prediction says nothing.
+TEST_F(SweepFolder, APredictionIsOfOneConfiguration) {
+  SweepState earlier = Sample();
+  for (const size_t i : {0u, 3u}) earlier.cases[i].predicted_seconds = 0.5;
+  SweepState now = Fresh();
+  ASSERT_TRUE(TakeOver(earlier, dir_, &now).ok());
+  EXPECT_EQ(now.cases[0].predicted_seconds, 0.5);
+  EXPECT_EQ(now.cases[3].predicted_seconds, 0.5);
+  now = Fresh();
+  now.cases[3].configuration = "c2";
+  ASSERT_TRUE(TakeOver(earlier, dir_, &now).ok());
+  EXPECT_EQ(now.cases[3].predicted_seconds, 0);
 }
 
-TEST(CaseProcess, LastError) {
-  EXPECT_EQ(LastError("a\nerror: first\nerror: second\nwith a line\n"), "second\nwith a line");
-  EXPECT_EQ(LastError("one\ntwo\n\n"), "two");
-  EXPECT_EQ(LastError(""), "");
+TEST(SweepTable, CutsAnErrorBetweenCharacters) {
+  SweepState state = Sample();
+  state.cases[2].error = std::string(96, 'x') + "\xe2\x82\xac and more";
+  EXPECT_THAT(SweepTable(state, false), HasSubstr(std::string(96, 'x') + "..."));
 }
 
 }  // namespace
