@@ -29,7 +29,8 @@ Examples:
 
 Ends when the run is done, or with Ctrl-C; after a failure or a stop it waits for the run's next start.)";
 
-constexpr int kMostWidth = 120, kPlotHeight = 16;
+constexpr int kMostWidth = 120, kMostPlotHeight = 16;
+constexpr int kOtherLines = 8;  // of a picture, beside the plot, and of the shell
 
 struct Options {
   std::string run_dir;
@@ -69,12 +70,14 @@ class Screen {
 std::string Frame(const std::string& folder, const RunStatus& status, const MetricsFollower& metrics) {
   const Named named = NameOf(folder);
   const int width = std::min(TerminalWidth(STDOUT_FILENO) - 1, kMostWidth);
-  // Lines that wrap would spoil the redrawing.
-  std::string frame = WatchFrame(named.name, status, metrics, named.total, width, kPlotHeight,
-                                 CanDrawBoxes(STDOUT_FILENO)),
+  const int lines = TerminalHeight(STDOUT_FILENO);
+  // Lines that wrap would spoil the redrawing, and so would those above the terminal's first.
+  std::string frame = WatchFrame(named.name, status, metrics, named.total, width,
+                                 std::min(kMostPlotHeight, lines - kOtherLines), CanDrawBoxes(STDOUT_FILENO)),
               cut;
   if (!IsTerminal(STDOUT_FILENO)) return frame;
-  for (size_t at = 0; at < frame.size();) {
+  int line_count = 0;
+  for (size_t at = 0; at < frame.size() && ++line_count < lines;) {
     const size_t end = frame.find('\n', at);
     std::string line = frame.substr(at, end - at);
     while (DisplayWidth(line) > width) line.pop_back();

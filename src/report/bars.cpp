@@ -62,7 +62,11 @@ double DrawBars(const BarChart& chart, double top, Svg* svg) {
           absl::StrCat(bar.name, part.empty() ? "" : ", ", part, ": ", Show(bar.parts[p], chart.quantity)));
       before += bar.parts[p];
     }
-    svg->Text(x(before) + 5, y + kBarHeight - 4, Show(Total(bar), chart.quantity), "value");
+    const std::string value = Show(Total(bar), chart.quantity);
+    double at = x(before) + 5;
+    // Behind the limit's line rather than under it.
+    if (at <= x(chart.limit) && at + kLetter * DisplayWidth(value) >= x(chart.limit)) at = x(chart.limit) + 5;
+    svg->Text(at, y + kBarHeight - 4, value, "value");
   }
   svg->Line(left, top - 2, left, bottom, "axis");
   if (chart.limit > 0) svg->Line(x(chart.limit), top - 4, x(chart.limit), bottom, "limit");

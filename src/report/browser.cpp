@@ -93,11 +93,18 @@ std::string PageOf(const std::string& svg, const std::string& script) {
 }
 
 // -> what the browser printed; EnvironmentError when it failed.
-absl::StatusOr<std::string> RunBrowser(const std::vector<std::string>& line, const std::string& png) {
+absl::StatusOr<std::string> RunBrowser(const Browser& browser, const std::vector<std::string>& line,
+                                       const std::string& png) {
   SubprocessOptions options;
   options.tail_bytes = kMostOutput;
+  options.seconds = browser.seconds;
   const absl::StatusOr<SubprocessResult> result = RunProgram(line, options);
   if (!result.ok()) return result.status();
+  if (result->too_long) {
+    return EnvironmentError(absl::StrCat(
+        line.front(), " hangs: no picture ", png, " after ", browser.seconds,
+        " s, so it was ended; does it run by itself here? ORTHANT_BROWSER names another, --svg needs none"));
+  }
   if (result->exit_code == 0) return result->output;
   return NoPicture(line.front(), png, result->exit_code, result->output);
 }
@@ -113,7 +120,7 @@ absl::Status ByChromium(const Browser& browser, const std::string& folder, const
                                    "--user-data-dir=" + folder};
   if (geteuid() == 0) line.push_back("--no-sandbox");  // chromium refuses root otherwise; the page is our own
   line.push_back("file://" + page);
-  const absl::StatusOr<std::string> printed = RunBrowser(line, png);
+  const absl::StatusOr<std::string> printed = RunBrowser(browser, line, png);
   if (!printed.ok()) return printed.status();
   const size_t begin = printed->find(kDataUrl);
   if (begin == std::string::npos) return NoPicture(browser.program, png, 0, *printed);
@@ -129,7 +136,8 @@ absl::Status ByFirefox(const Browser& browser, const std::string& folder, const 
   std::error_code error;
   fs::remove(png, error);
   const absl::StatusOr<std::string> printed =
-      RunBrowser({browser.program, "--headless", "--no-remote", "--profile", folder, "--window-size", size,
+      RunBrowser(browser,
+                 {browser.program, "--headless", "--no-remote", "--profile", folder, "--window-size", size,
                   "--screenshot", fs::absolute(png, error).string(), "file://" + page},
                  png);
   if (!printed.ok()) return printed.status();

@@ -13,14 +13,14 @@
 namespace orthant {
 namespace {
 
-// The rows of the table that have a value, or a gap within a curve that is there at every step.
-Series SeriesOf(const MetricsTable& metrics, const std::string& column, const std::string& name, int colour) {
+// Empty where the column has no number.
+Series SeriesOf(const MetricsTable& metrics, const std::string& column, const std::string& name, int colour,
+                bool evaluated = false) {
   Series series{name, {}, {}, colour};
   const std::vector<double>& values = metrics.Column(column);
-  const auto there = std::count_if(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
-  const bool sparse = 2 * static_cast<size_t>(there) <= values.size();  // as evaluations are
+  if (std::none_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) return series;
   for (size_t i = 0; i < values.size(); ++i) {
-    if (sparse && !std::isfinite(values[i])) continue;
+    if (evaluated && !std::isfinite(values[i]) && !metrics.IsNull(column, i)) continue;
     series.x.push_back(metrics.steps[i]);
     series.y.push_back(values[i]);
   }
@@ -32,6 +32,27 @@ int ColourOf(const std::string& tag) {
   static const std::vector<std::string> tags = {"parameters",    "gradients", "optimizer", "activations",
                                                 "communication", "temporary", "host"};
   return static_cast<int>(std::find(tags.begin(), tags.end(), tag) - tags.begin());
+}
+
+bool KnowsCategories(const RankMemory& memory) {
+  return memory.device_bytes <= 0 ||
+         std::any_of(memory.at_peak.begin(), memory.at_peak.end(),
+                     [](const auto& part) { return part.first != "host" && part.second > 0; });
+}
+
+// Before a run's pictures: nothing for one run, else its label as a file's name, with a number where an
+// earlier run's is the same.
+std::vector<std::string> PrefixesOf(const std::vector<RunData>& runs) {
+  std::vector<std::string> prefixes;
+  if (runs.size() == 1) return {""};
+  for (const RunData& run : runs) {
+    const std::string slug = Slug(run.label);
+    std::string prefix = slug + "-";
+    for (int n = 2; std::find(prefixes.begin(), prefixes.end(), prefix) != prefixes.end(); ++n)
+      prefix = absl::StrCat(slug, "-", n, "-");
+    prefixes.push_back(prefix);
+  }
+  return prefixes;
 }
 
 std::vector<std::string> NestedColumns(const MetricsTable& metrics, const std::string& prefix) {
@@ -46,13 +67,13 @@ std::vector<std::string> NestedColumns(const MetricsTable& metrics, const std::s
 
 const std::vector<Curve>& Curves() {
   static const std::vector<Curve> curves = {
-      {"loss", "loss", "Training loss", "nats a token", Quantity::kNumber, false},
-      {"validation", "val_loss", "Validation loss", "nats a token", Quantity::kNumber, false},
-      {"gradient-norm", "grad_norm", "Gradient norm", "before clipping", Quantity::kNumber, true},
-      {"learning-rate", "lr", "Learning rate", "", Quantity::kNumber, true},
-      {"tokens", "tps", "Tokens a second", "whole mesh", Quantity::kCount, true},
-      {"mfu", "mfu", "Model FLOPs utilisation", "share of the peak", Quantity::kShare, true},
-      {"memory", "mem_peak_bytes", "Peak device memory", "rank 0, so far", Quantity::kBytes, true},
+      {"loss", "loss", "Training loss", "nats a token", Quantity::kNumber, false, false},
+      {"validation", "val_loss", "Validation loss", "nats a token", Quantity::kNumber, false, true},
+      {"gradient-norm", "grad_norm", "Gradient norm", "before clipping", Quantity::kNumber, true, false},
+      {"learning-rate", "lr", "Learning rate", "", Quantity::kNumber, true, false},
+      {"tokens", "tps", "Tokens a second", "whole mesh", Quantity::kCount, true, false},
+      {"mfu", "mfu", "Model FLOPs utilisation", "share of the peak", Quantity::kShare, true, false},
+      {"memory", "mem_peak_bytes", "Peak device memory", "rank 0, so far", Quantity::kBytes, true, false},
   };
   return curves;
 }
@@ -60,7 +81,8 @@ const std::vector<Curve>& Curves() {
 LinePlot CurveOf(const std::vector<RunData>& runs, const Curve& curve) {
   LinePlot plot{curve.title, "step", curve.y_label, curve.quantity, curve.from_zero, {}};
   for (size_t r = 0; r < runs.size(); ++r) {
-    Series series = SeriesOf(runs[r].metrics, curve.column, runs[r].label, static_cast<int>(r % 8));
+    Series series =
+        SeriesOf(runs[r].metrics, curve.column, runs[r].label, static_cast<int>(r), curve.evaluated);
     if (!series.x.empty()) plot.series.push_back(std::move(series));
   }
   return plot;
@@ -71,20 +93,18 @@ BarChart MemoryByRank(const RunData& run, size_t most) {
   const auto start = std::find_if(run.starts.rbegin(), run.starts.rend(),
                                   [](const RunStart& s) { return !s.memory.empty(); });
   if (start == run.starts.rend()) return chart;
+  const bool by_tag = std::all_of(start->memory.begin(), start->memory.end(), KnowsCategories);
   for (const auto& [tag, bytes] : start->memory.front().at_peak) {
-    if (tag != "host") chart.parts.push_back(tag);
+    if (by_tag && tag != "host") chart.parts.push_back(tag);
   }
   std::vector<std::pair<double, Bar>> bars;
   for (size_t rank = 0; rank < start->memory.size(); ++rank) {
     const RankMemory& memory = start->memory[rank];
     Bar bar{absl::StrCat("rank ", rank), {}};
-    double counted = 0;
     for (const auto& [tag, bytes] : memory.at_peak) {
-      if (tag == "host") continue;
-      bar.parts.push_back(bytes);
-      counted += bytes;
+      if (by_tag && tag != "host") bar.parts.push_back(bytes);
     }
-    if (counted <= 0) bar.parts.assign(1, memory.device_bytes);  // a GPU's allocator knows the total alone
+    if (!by_tag) bar.parts = {memory.device_bytes};
     bars.emplace_back(memory.device_bytes, std::move(bar));
   }
   if (bars.size() > most) {
@@ -138,8 +158,10 @@ std::vector<Picture> Pictures(const std::vector<RunData>& runs) {
     const LinePlot plot = CurveOf(runs, curve);
     if (!plot.series.empty()) pictures.push_back({curve.name, DrawFile(plot)});
   }
-  for (const RunData& run : runs) {
-    const std::string prefix = runs.size() > 1 ? Slug(run.label) + "-" : "";
+  const std::vector<std::string> prefixes = PrefixesOf(runs);
+  for (size_t r = 0; r < runs.size(); ++r) {
+    const RunData& run = runs[r];
+    const std::string& prefix = prefixes[r];
     const std::pair<const char*, BarChart> charts[] = {{"memory-by-rank", MemoryByRank(run)},
                                                        {"bytes-by-axis", BytesByAxis(run)},
                                                        {"time-by-axis", TimeByAxis(run)}};

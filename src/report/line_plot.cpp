@@ -89,7 +89,6 @@ class Drawing {
   }
 
   void Line(const Series& series) {
-    const std::string classes = absl::StrCat("s", series.colour);
     std::string path;
     bool down = false;  // the pen
     const std::vector<size_t> points = PointsToDraw(series.x, series.y, kColumns);
@@ -104,11 +103,11 @@ class Drawing {
     }
     if (path.empty()) return;
     svg_.Open(absl::StrCat("run run", series.colour));
-    svg_.Path(path, absl::StrCat("line ", classes));
+    svg_.Path(path, LineClass(series.colour));
     if (series.x.size() <= kFewPoints) {
       for (const size_t i : points) {
         if (std::isfinite(series.y[i]) && (!log_ || series.y[i] > 0))
-          svg_.Circle(X(series.x[i]), Y(series.y[i]), 2.6, absl::StrCat("dot f", series.colour));
+          svg_.Circle(X(series.x[i]), Y(series.y[i]), 2.6, DotClass(series.colour));
       }
     }
     svg_.Close();
@@ -160,7 +159,7 @@ std::string DrawFile(const LinePlot& plot) {
   for (size_t i = 0; legend && i < plot.series.size(); ++i) {
     const double y = kPlotHeight + kTitleHeight + 8 + kLegendHeight * static_cast<double>(i);
     svg.Path(absl::StrCat("M", SvgNumber(area.left), " ", SvgNumber(y), "h26"),
-             absl::StrCat("line s", plot.series[i].colour));
+             LineClass(plot.series[i].colour));
     svg.Text(area.left + 34, y + 4, plot.series[i].name, "label");
   }
   return svg.File();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "orthant/core/step_median.h"
 #include "orthant/report/run_data.h"
 
 namespace orthant {
@@ -18,9 +19,13 @@ void AddNumbers(const nlohmann::json& value, const std::string& name, MetricsTab
       AddNumbers(inner, name.empty() ? key : absl::StrCat(name, ".", key), table);
     return;
   }
-  if (!value.is_number() && !value.is_boolean()) return;
+  if (!value.is_number() && !value.is_boolean() && !value.is_null()) return;
   std::vector<double>& column = table->columns[name];
   column.resize(table->size(), kNone);
+  if (value.is_null()) {
+    table->nulls[name].push_back(table->size() - 1);
+    return;
+  }
   column.back() = value.is_boolean() ? static_cast<double>(value.get<bool>()) : value.get<double>();
 }
 
@@ -47,15 +52,14 @@ std::optional<double> MetricsTable::Last(const std::string& name) const {
   return std::nullopt;
 }
 
+bool MetricsTable::IsNull(const std::string& name, size_t row) const {
+  const auto found = nulls.find(name);
+  return found != nulls.end() && std::binary_search(found->second.begin(), found->second.end(), row);
+}
+
 std::optional<double> MetricsTable::Median(const std::string& name) const {
-  std::vector<double> values;
-  for (const double value : Column(name)) {
-    if (std::isfinite(value)) values.push_back(value);
-  }
-  if (values.empty()) return std::nullopt;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+  const double median = MedianAfterWarmUp(Column(name));
+  return std::isnan(median) ? std::nullopt : std::optional<double>(median);
 }
 
 MetricsTable ParseMetrics(std::string_view text, const std::string& origin) {

@@ -100,6 +100,15 @@ std::string ModelNote(const std::vector<ConfigDifferenceRow>& rows) {
                       "): their losses compare only where vocabulary and text are the same.</p>\n");
 }
 
+// What the toggles say, for paper and where no script runs.
+std::string Legend(const std::vector<RunData>& runs) {
+  if (runs.size() < 2) return "";
+  std::string html = "<ul class=\"legend instead-of-toggles\">";
+  for (size_t i = 0; i < runs.size(); ++i)
+    absl::StrAppend(&html, "<li>", Swatch(static_cast<int>(i)), Escape(runs[i].label), "</li>");
+  return html + "</ul>\n";
+}
+
 }  // namespace
 
 std::string OverviewSection(const std::vector<RunData>& runs) {
@@ -109,10 +118,11 @@ std::string OverviewSection(const std::vector<RunData>& runs) {
 }
 
 std::string CurvesSection(const std::vector<RunData>& runs) {
-  std::string html = "<section id=\"curves\"><h2>Curves</h2>\n<div class=\"bar-of-buttons\">\n";
+  std::string html =
+      "<section id=\"curves\"><h2>Curves</h2>\n" + Legend(runs) + "<div class=\"bar-of-buttons\">\n";
   if (runs.size() > 1) {
     for (size_t i = 0; i < runs.size(); ++i) {
-      absl::StrAppend(&html, "<button type=\"button\" class=\"toggle\" data-run=\"", i,
+      absl::StrAppend(&html, "<button type=\"button\" class=\"toggle needs-script\" data-run=\"", i,
                       "\" aria-pressed=\"true\">", Swatch(static_cast<int>(i)), Escape(runs[i].label),
                       "</button>\n");
     }
@@ -145,11 +155,10 @@ std::string DifferencesSection(const std::vector<RunData>& runs) {
     cells.insert(cells.end(), row.values.begin(), row.values.end());
     table.rows.push_back(std::move(cells));
   }
-  return absl::StrCat("<section id=\"differences\"><h2>What differs between the configurations</h2>\n",
-                      ModelNote(rows),
-                      rows.empty() ? "<p>Nothing but names and folders.</p>"
-                                   : absl::StrCat("<div class=\"scroll card\">", ToHtml(table), "</div>"),
-                      "</section>\n");
+  return absl::StrCat(
+      "<section id=\"differences\"><h2>What differs between the configurations</h2>\n", ModelNote(rows),
+      rows.empty() ? "<p>Nothing but names and folders.</p>" : Scrolling("Differences", ToHtml(table)),
+      "</section>\n");
 }
 
 }  // namespace orthant

@@ -24,6 +24,9 @@ std::string ToHtml(const HtmlTable& table);
 // The same, folded away under `summary`.
 std::string Folded(const std::string& summary, const HtmlTable& table);
 
+// A scrolling box that the keyboard reaches, around a table.
+std::string Scrolling(const std::string& name, const std::string& table, const char* classes = "scroll card");
+
 // A line in a run's colour and dash.
 std::string Swatch(int colour);
 std::string SquareSwatch(int colour);

@@ -17,6 +17,7 @@ std::string Plots(const PlanPageData& data) {
   return absl::StrCat("<section id=\"plots\"><h2>Memory and time</h2>\n<div class=\"grid-of-plots\">\n",
                       BarFigure("plan-memory", data.memory), BarFigure("plan-time", data.time),
                       ScatterFigure("plan-front", data.trade_off, data.trade_off_legend),
+                      data.measured.points.empty() ? "" : ScatterFigure("plan-measured", data.measured, {}),
                       "</div></section>\n");
 }
 
@@ -60,9 +61,11 @@ std::string PlanPage(const PlanPageData& data) {
 }
 
 std::vector<Picture> Pictures(const PlanPageData& data) {
-  return {{"plan-memory", DrawFile(data.memory)},
-          {"plan-time", DrawFile(data.time)},
-          {"plan-front", DrawFile(data.trade_off)}};
+  std::vector<Picture> pictures = {{"plan-memory", DrawFile(data.memory)},
+                                   {"plan-time", DrawFile(data.time)},
+                                   {"plan-front", DrawFile(data.trade_off)}};
+  if (!data.measured.points.empty()) pictures.push_back({"plan-measured", DrawFile(data.measured)});
+  return pictures;
 }
 
 }  // namespace orthant

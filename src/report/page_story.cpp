@@ -15,19 +15,24 @@ std::string Sample(const RunSample& sample) {
                       Escape(sample.response), "</pre>\n");
 }
 
+std::string OutcomeOf(const RunStart& start, bool last) {
+  if (start.ended) return absl::StrCat(start.outcome, ", exit code ", start.exit_code);
+  return last ? "under way, or cut off" : "cut off";
+}
+
 HtmlTable StartsTable(const RunData& run) {
   HtmlTable table;
-  table.head = {"start", "host",  "backend", "mesh",    "after step",
-                "from",  "ended", "at step", "outcome", "why"};
-  table.numbers = {4, 7};
+  table.head = {"start", "version", "host",    "backend", "mesh", "after step",
+                "from",  "ended",   "at step", "outcome", "why"};
+  table.numbers = {5, 8};
   for (const RunStart& start : run.starts) {
-    table.rows.push_back(
-        {start.time, start.host, start.backend, start.mesh ? ToString(start.mesh->degrees()) : "-",
-         start.after_step < 0 ? "-" : absl::StrCat(start.after_step),
-         start.from.empty() ? "the beginning" : start.from, start.ended ? start.end_time : "not on record",
-         start.ended ? absl::StrCat(start.end_step) : "-",
-         start.ended ? absl::StrCat(start.outcome, ", exit code ", start.exit_code) : "under way, or cut off",
-         start.message});
+    table.rows.push_back({start.time, start.version, start.host, start.backend,
+                          start.mesh ? ToString(start.mesh->degrees()) : "-",
+                          start.after_step < 0 ? "-" : absl::StrCat(start.after_step),
+                          start.from.empty() ? "the beginning" : start.from,
+                          start.ended ? start.end_time : "not on record",
+                          start.ended ? absl::StrCat(start.end_step) : "-",
+                          OutcomeOf(start, &start == run.LastStart()), start.message});
   }
   return table;
 }
@@ -88,14 +93,10 @@ std::string HistorySection(const RunData& run, const std::string& id) {
   } else {
     html += "<p>No failure is on record.</p>\n";
   }
-  if (!run.starts.empty())
-    absl::StrAppend(&html, "<div class=\"scroll card\" tabindex=\"0\" role=\"group\" aria-label=\"Starts\">",
-                    ToHtml(StartsTable(run)), "</div>\n");
+  if (!run.starts.empty()) html += Scrolling("Starts", ToHtml(StartsTable(run)));
   if (run.LastStart() != nullptr) html += StartWords(*run.LastStart());
   if (!run.saved.empty()) {
-    absl::StrAppend(&html,
-                    "<div class=\"scroll card\" tabindex=\"0\" role=\"group\" aria-label=\"Checkpoints\">",
-                    ToHtml(SavedTable(run)), "</div>\n");
+    html += Scrolling("Checkpoints", ToHtml(SavedTable(run)));
   } else {
     html += "<p>There is no checkpoint.</p>\n";
   }
@@ -114,14 +115,14 @@ std::string ConfigurationSection(const RunData& run, const std::string& id) {
     set += table.set.back() ? 1 : 0;
   }
   return absl::StrCat("<section id=\"", id,
-                      "-configuration\"><h3>Configuration</h3>\n<details class=\"card\"><summary>",
+                      "-configuration\"><h3>Configuration</h3>\n<details class=\"card printed\"><summary>",
                       run.config.size(), " keys, ", set,
                       " of them set</summary><div class=\"needs-script\"><label>Find <input type=\"search\" "
                       "class=\"filter\" aria-controls=\"",
                       table.id,
                       "\"></label> <label><input type=\"checkbox\" class=\"only-set\"> only what was "
-                      "set</label></div>\n<div class=\"scroll\">",
-                      ToHtml(table), "</div></details></section>\n");
+                      "set</label></div>\n",
+                      Scrolling("Configuration", ToHtml(table), "scroll"), "</details></section>\n");
 }
 
 }  // namespace orthant

@@ -4,6 +4,7 @@
 #include "absl/strings/str_join.h"
 #include "orthant/core/text.h"
 #include "orthant/report/markup.h"
+#include "orthant/report/svg.h"
 #include "orthant/report/sweep_charts.h"
 #include "orthant/report/sweep_page.h"
 #include "report/page_parts.h"
@@ -25,18 +26,31 @@ std::string Points(const std::string& id, const ScatterPlot& plot, const SweepDa
                    const std::string& wanted) {
   if (plot.points.empty()) return Missing(id, plot.title, wanted);
   std::vector<std::pair<std::string, int>> legend;
-  for (const std::string& layout : sweep.Layouts())
-    legend.emplace_back(layout, static_cast<int>(legend.size() % 8));
+  for (const std::string& layout : sweep.Layouts()) {
+    if (legend.size() < kLooks) legend.emplace_back(layout, static_cast<int>(legend.size()));
+  }
   return ScatterFigure(id, plot, legend);
+}
+
+// "8 cases: 5 done, 1 illegal, 2 waiting"
+std::string CountsOf(const SweepState& state) {
+  std::string text = absl::StrCat(state.cases.size(), state.cases.size() == 1 ? " case" : " cases");
+  const char* between = ": ";
+  for (const CaseState which :
+       {CaseState::kDone, CaseState::kIllegal, CaseState::kFailed, CaseState::kInterrupted,
+        CaseState::kRunning, CaseState::kSubmitted, CaseState::kWaiting}) {
+    if (state.Count(which) == 0) continue;
+    absl::StrAppend(&text, between, state.Count(which), " ", ToString(which));
+    between = ", ";
+  }
+  return text;
 }
 
 std::string Overview(const SweepData& sweep) {
   std::string html = absl::StrCat(
       "<section id=\"overview\"><h2>Overview</h2>\n<p>", Escape(sweep.state.scaling), " scaling of ",
-      Escape(sweep.state.run), " on ", Escape(sweep.state.backend), ": ", sweep.state.cases.size(),
-      " cases, ", sweep.state.Count(CaseState::kDone), " done, ", sweep.state.Count(CaseState::kIllegal),
-      " illegal, ", sweep.state.Count(CaseState::kFailed),
-      " failed.</p>\n<p class=\"soft\">Medians leave out each run's "
+      Escape(sweep.state.run), " on ", Escape(sweep.state.backend), ". ", CountsOf(sweep.state),
+      ".</p>\n<p class=\"soft\">Medians leave out each run's "
       "first steps (a fifth, at most 10). The basis of a speed-up is the layout's own smallest number of "
       "ranks.</p>\n");
   if (!sweep.notes.empty()) {
@@ -49,17 +63,18 @@ std::string Overview(const SweepData& sweep) {
 
 std::string Plots(const SweepData& sweep) {
   const std::string done = "no case is done yet.";
+  const std::string ranks = "set sweep.ranks: speed-up compares one layout on several numbers of ranks.";
   const std::string predicted = "no case has a prediction: set sweep.calibration.";
   BarChart mfu = MfuByLayout(sweep);
   return absl::StrCat(
       "<section id=\"plots\"><h2>Scaling</h2>\n<div class=\"grid-of-plots\">\n",
       Lines("step-time", StepTimeOverRanks(sweep), done),
-      Lines("throughput", ThroughputOverRanks(sweep), done), Lines("speed-up", SpeedUp(sweep), done),
-      Lines("efficiency", Efficiency(sweep), done),
+      Lines("throughput", ThroughputOverRanks(sweep), done), Lines("speed-up", SpeedUp(sweep), ranks),
+      Lines("efficiency", Efficiency(sweep), ranks),
       "</div></section>\n<section id=\"layouts\"><h2>Layouts</h2>\n<div class=\"grid-of-plots\">\n",
       mfu.bars.empty() ? Missing("mfu", mfu.title, done) : BarFigure("mfu", mfu),
       Lines("memory-by-zero", MemoryOverZero(sweep),
-            "no two ZeRO stages were measured on the same ranks and degrees."),
+            "no two ZeRO stages were measured in cases that differ in nothing else."),
       "</div></section>\n<section id=\"predictions\"><h2>Predicted and measured</h2>\n"
       "<div class=\"grid-of-plots\">\n",
       Points("predicted-time", PredictedTime(sweep), sweep, predicted),

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/text.h"
 #include "orthant/report/markup.h"
+#include "orthant/report/svg.h"
 #include "report/page_parts.h"
 
 namespace orthant {
@@ -15,7 +17,10 @@ constexpr size_t kTableRows = 100;       // of a plot's numbers
 constexpr size_t kPointerPoints = 1500;  // of a curve, that the cursor finds
 
 const char* ScriptName(Quantity quantity) {
-  return quantity == Quantity::kBytes ? "bytes" : quantity == Quantity::kShare ? "share" : "number";
+  return quantity == Quantity::kBytes     ? "bytes"
+         : quantity == Quantity::kShare   ? "share"
+         : quantity == Quantity::kSeconds ? "seconds"
+                                          : "number";
 }
 
 // Every n-th index of `count`, the first and the last.
@@ -27,27 +32,45 @@ std::vector<size_t> Some(size_t count, size_t most) {
   return indices;
 }
 
+// Where any series has a value, ascending.
+std::vector<double> AllX(const LinePlot& plot) {
+  std::set<double> all;
+  for (const Series& s : plot.series) all.insert(s.x.begin(), s.x.end());
+  return {all.begin(), all.end()};
+}
+
+// The place of `x` in a series; none where it has no value there.
+std::optional<size_t> PlaceOf(const Series& series, double x) {
+  const auto found = std::lower_bound(series.x.begin(), series.x.end(), x);
+  if (found == series.x.end() || *found != x) return std::nullopt;
+  return static_cast<size_t>(found - series.x.begin());
+}
+
 nlohmann::ordered_json PointerData(const LinePlot& plot) {
   const PlotArea area = AreaOf(plot, /*file=*/false);
+  // The same places of every series: runs of unequal length are read side by side.
+  const std::vector<double> all = AllX(plot);
+  const std::vector<size_t> some = Some(all.size(), kPointerPoints);
   nlohmann::ordered_json series = nlohmann::ordered_json::array();
   for (const Series& s : plot.series) {
     nlohmann::ordered_json x = nlohmann::ordered_json::array(), y = x;
-    for (const size_t i : Some(s.x.size(), kPointerPoints)) {
-      x.push_back(s.x[i]);
-      y.push_back(s.y[i]);  // null when not finite
+    for (const size_t i : some) {
+      const std::optional<size_t> at = PlaceOf(s, all[i]);
+      if (!at) continue;
+      x.push_back(all[i]);
+      y.push_back(s.y[*at]);  // null when not finite
     }
     series.push_back({{"name", s.name}, {"colour", s.colour}, {"x", x}, {"y", y}});
   }
   return {{"area", {area.left, area.right}},
           {"span", {area.x_low, area.x_high}},
+          {"x", plot.x_label},
           {"quantity", ScriptName(plot.quantity)},
           {"series", series}};
 }
 
 HtmlTable NumbersOf(const LinePlot& plot) {
-  std::set<double> steps;
-  for (const Series& s : plot.series) steps.insert(s.x.begin(), s.x.end());
-  const std::vector<double> all(steps.begin(), steps.end());
+  const std::vector<double> all = AllX(plot);
   const std::vector<size_t> some = Some(all.size(), kTableRows);
   HtmlTable table;
   table.head = {plot.x_label};
@@ -59,10 +82,8 @@ HtmlTable NumbersOf(const LinePlot& plot) {
   for (const size_t i : some) {
     std::vector<std::string> row = {FormatShortest(all[i])};
     for (const Series& s : plot.series) {
-      const auto found = std::lower_bound(s.x.begin(), s.x.end(), all[i]);
-      const bool there = found != s.x.end() && *found == all[i];
-      const double y = there ? s.y[static_cast<size_t>(found - s.x.begin())] : NAN;
-      row.push_back(!there ? "" : std::isfinite(y) ? FormatShortest(y) : "not finite");
+      const std::optional<size_t> at = PlaceOf(s, all[i]);
+      row.push_back(!at ? "" : std::isfinite(s.y[*at]) ? FormatShortest(s.y[*at]) : "no finite number");
     }
     table.rows.push_back(std::move(row));
   }
@@ -101,20 +122,23 @@ std::string ToHtml(const HtmlTable& table) {
 }
 
 std::string Folded(const std::string& summary, const HtmlTable& table) {
-  return absl::StrCat("<details><summary>", Escape(summary),
-                      "</summary><div class=\"numbers\" tabindex=\"0\" role=\"group\" aria-label=\"",
-                      Escape(summary), "\">", ToHtml(table), "</div></details>\n");
+  return absl::StrCat("<details><summary>", Escape(summary), "</summary>",
+                      Scrolling(summary, ToHtml(table), "numbers"), "</details>\n");
+}
+
+std::string Scrolling(const std::string& name, const std::string& table, const char* classes) {
+  return absl::StrCat("<div class=\"", classes, "\" tabindex=\"0\" role=\"group\" aria-label=\"",
+                      Escape(name), "\">", table, "</div>\n");
 }
 
 std::string Swatch(int colour) {
-  return absl::StrCat(
-      "<svg class=\"plot swatch\" viewBox=\"0 0 26 10\" aria-hidden=\"true\"><path class=\"line s",
-      colour % 8, "\" d=\"M0 5h26\"/></svg>");
+  return absl::StrCat("<svg class=\"plot swatch\" viewBox=\"0 0 26 10\" aria-hidden=\"true\"><path class=\"",
+                      LineClass(colour), "\" d=\"M0 5h26\"/></svg>");
 }
 
 std::string SquareSwatch(int colour) {
-  return absl::StrCat("<svg class=\"plot swatch\" viewBox=\"0 0 26 10\" aria-hidden=\"true\"><rect class=\"f",
-                      colour % 8, "\" width=\"12\" height=\"10\"/></svg>");
+  return absl::StrCat("<svg class=\"plot swatch\" viewBox=\"0 0 26 10\" aria-hidden=\"true\"><rect class=\"",
+                      DotClass(colour), "\" x=\"1\" width=\"12\" height=\"10\"/></svg>");
 }
 
 std::string PlotFigure(const std::string& id, const LinePlot& plot, bool legend) {

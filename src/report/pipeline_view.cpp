@@ -4,7 +4,6 @@
 #include <limits>
 #include <map>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
@@ -27,9 +26,20 @@ struct Mean {
   double value() const { return count == 0 ? 0 : sum / static_cast<double>(count); }
 };
 
-bool IsBackward(const std::string& action) {
-  return absl::StartsWith(action, "backward");
-}
+// A stage's backward: whole, or split into its input's and its weights' part.
+struct BackwardMeans {
+  Mean whole, input, weight;
+  void Add(const std::string& action, double seconds) {
+    if (action == "backward") whole.Add(seconds);
+    if (action == "backward input") input.Add(seconds);
+    if (action == "backward weight") weight.Add(seconds);
+  }
+  // Of a microbatch: both parts count together.
+  double value() const {
+    const int64_t count = whole.count + std::max(input.count, weight.count);
+    return count == 0 ? 0 : (whole.sum + input.sum + weight.sum) / static_cast<double>(count);
+  }
+};
 
 // "F3", "B0", "I2", "W2", as in the text form of schedules.
 std::string Short(const std::string& action, int microbatch) {
@@ -56,8 +66,13 @@ const char* NameOf(ActionKind kind) {
   }
 }
 
+// The class of an action's box. A trace may hold any text, so it is none of its own.
+std::string KindOf(const std::string& action) {
+  return Short(action, 0).empty() ? "other" : absl::StrReplaceAll(action, {{" ", "-"}});
+}
+
 Span SpanOf(int row, const std::string& action, int microbatch, double begin, double end) {
-  Span span{row, begin, end, Short(action, microbatch), "", absl::StrReplaceAll(action, {{" ", "-"}})};
+  Span span{row, begin, end, Short(action, microbatch), "", KindOf(action)};
   span.tooltip = absl::StrFormat("stage %d: %s of microbatch %d, %s from %s on", row, action, microbatch,
                                  Show(end - begin, Quantity::kSeconds), Show(begin, Quantity::kSeconds));
   return span;
@@ -78,14 +93,15 @@ void Measure(const RunData& run, PipelineView* view) {
   std::map<int, int> stage_of;
   for (size_t s = 0; s < view->ranks.size(); ++s) stage_of[view->ranks[s]] = static_cast<int>(s);
   std::map<int64_t, std::map<int, int>> seen;  // step, stage: actions
-  std::vector<Mean> forward(view->ranks.size()), backward(view->ranks.size());
+  std::vector<Mean> forward(view->ranks.size());
+  std::vector<BackwardMeans> backward(view->ranks.size());
   for (const TracedAction& a : run.trace.actions) {
     const auto stage = stage_of.find(a.rank);
     if (stage == stage_of.end()) continue;
     ++seen[a.step][stage->second];
     const auto s = static_cast<size_t>(stage->second);
     if (a.action == "forward") forward[s].Add(a.end - a.begin);
-    if (IsBackward(a.action)) backward[s].Add(a.end - a.begin);
+    backward[s].Add(a.action, a.end - a.begin);
   }
   int64_t step = -1;
   for (const auto& [of, stages] : seen) step = static_cast<int>(stages.size()) == view->stages ? of : step;
@@ -110,6 +126,8 @@ void Measure(const RunData& run, PipelineView* view) {
   for (size_t s = 0; s < view->ranks.size(); ++s) {
     view->forward.push_back(forward[s].value());
     view->backward.push_back(backward[s].value());
+    view->backward_input.push_back(backward[s].input.value());
+    view->backward_weight.push_back(backward[s].weight.value());
   }
   view->source = "the mean times of the traced steps, by stage";
 }
@@ -125,6 +143,24 @@ bool TimesOfRankZero(const RunData& run, PipelineView* view) {
   return true;
 }
 
+double MeanOf(const std::vector<double>& stages) {
+  Mean mean;
+  for (const double value : stages) mean.Add(value);
+  return mean.value();
+}
+
+// Mean times of an action over the stages; where no part of a backward was measured it is half of the whole.
+ScheduleCosts CostsOf(const PipelineView& view) {
+  ScheduleCosts costs;
+  costs.forward = MeanOf(view.forward);
+  costs.backward = MeanOf(view.backward);
+  const double input = MeanOf(view.backward_input), weight = MeanOf(view.backward_weight);
+  const bool split = input > 0 && weight > 0;
+  costs.backward_input = split ? input : costs.backward / 2;
+  costs.backward_weight = split ? weight : costs.backward / 2;
+  return costs;
+}
+
 void Predict(PipelineView* view) {
   const absl::StatusOr<Schedule> schedule = GenerateSchedule(
       view->schedule, {.ranks = view->stages, .microbatches = static_cast<int>(view->microbatches)});
@@ -132,15 +168,7 @@ void Predict(PipelineView* view) {
     view->notes.push_back(std::string(schedule.status().message()));
     return;
   }
-  Mean forward, backward;
-  for (size_t s = 0; s < view->ranks.size(); ++s) {
-    forward.Add(view->forward[s]);
-    backward.Add(view->backward[s]);
-  }
-  ScheduleCosts costs;
-  costs.forward = forward.value();
-  costs.backward = backward.value();
-  costs.backward_input = costs.backward_weight = backward.value() / 2;
+  ScheduleCosts costs = CostsOf(*view);
   const double both = costs.forward + costs.backward;
   costs.stage_weight = [&, both](int stage) {
     const auto s = static_cast<size_t>(stage) % view->forward.size();

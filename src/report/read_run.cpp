@@ -1,5 +1,6 @@
+#include <sys/stat.h>
+
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 
 #include "absl/strings/match.h"
@@ -7,10 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
 #include "orthant/report/run_data.h"
+#include "report/json_parts.h"
 
 namespace orthant {
 namespace {
@@ -19,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSampleHeading = "--- step ";
 constexpr size_t kSampleHeadingLength = 9;
-constexpr double kMostTraceBytes = 512e6;
+constexpr double kMostTraceBytes = 64e6;
 
 std::vector<std::string> NamesIn(const std::string& folder) {
   std::vector<std::string> names;
@@ -79,8 +82,7 @@ void AddVerdict(const std::string& path, RunData* run) {
     run->notes.push_back(path + ": is damaged; `orthant flight` may know more");
     return;
   }
-  const int64_t step = json.contains("step") && json["step"].is_number() ? json["step"].get<int64_t>() : -1;
-  run->incidents.push_back({"verdict", step, json["text"].get<std::string>()});
+  run->incidents.push_back({"verdict", IntegerIn(json, "step", -1), TextIn(json, "text")});
 }
 
 void AddSkipped(const std::string& path, RunData* run) {
@@ -90,43 +92,63 @@ void AddSkipped(const std::string& path, RunData* run) {
   for (const std::string& line : lines) {
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("step") || !json["step"].is_number()) continue;
-    const bool back = json.value("rolled_back", false);
-    const std::string reason = json.contains("reason") && json["reason"].is_string() ? json["reason"] : "";
+    const int64_t batches = IntegerIn(json, "batches", -1);
     run->incidents.push_back(
-        {back ? "rolled back" : "skipped batch", json["step"].get<int64_t>(),
-         absl::StrCat(reason, json.contains("batches") && json["batches"].is_number()
-                                  ? absl::StrCat("; batches left out: ", json["batches"].get<int64_t>())
-                                  : "")});
+        {TruthIn(json, "rolled_back") ? "rolled back" : "skipped batch", IntegerIn(json, "step"),
+         absl::StrCat(TextIn(json, "reason"),
+                      batches >= 0 ? absl::StrCat("; batches left out: ", batches) : "")});
   }
 }
 
-void AddNotFinite(RunData* run) {
-  int64_t count = 0;
-  double first = 0;
-  const std::vector<double>& loss = run->metrics.Column("loss");
-  for (size_t i = 0; i < loss.size(); ++i) {
-    if (!std::isfinite(loss[i]) && count++ == 0) first = run->metrics.steps[i];
+// Starts that ended badly, and those that another followed without an end of theirs.
+void AddFailedStarts(RunData* run) {
+  for (const RunStart& start : run->starts) {
+    const std::string which = absl::StrCat("the start of ", start.time, " on ", start.host);
+    if (start.ended && start.outcome == "failed") {
+      run->incidents.push_back({"failed start", start.end_step,
+                                absl::StrCat(which, ", exit code ", start.exit_code,
+                                             start.message.empty() ? "" : ": ", start.message)});
+    } else if (!start.ended && &start != run->LastStart()) {
+      run->incidents.push_back({"cut off", -1, absl::StrCat(which, " has no end on record")});
+    }
   }
-  if (count > 0) {
-    run->incidents.push_back({"loss not finite", static_cast<int64_t>(first),
-                              absl::StrCat("the loss of ", count, count == 1 ? " step is" : " steps is",
-                                           " no finite number; its curve has gaps there")});
-  }
+}
+
+void AddNotFinite(const char* column, const char* name, RunData* run) {
+  const auto found = run->metrics.nulls.find(column);
+  if (found == run->metrics.nulls.end()) return;
+  const size_t count = found->second.size();
+  run->incidents.push_back({absl::StrCat(name, " not finite"),
+                            static_cast<int64_t>(run->metrics.steps[found->second.front()]),
+                            absl::StrCat("the ", name, " of ", count, count == 1 ? " step is" : " steps is",
+                                         " no finite number; its curve has gaps there")});
+}
+
+// As traces say it themselves. Those of older programs do not, so that their files' time has to serve.
+std::string WrittenAt(const std::string& path) {
+  struct stat file = {};
+  if (stat(path.c_str(), &file) != 0) return "";
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromTimeT(file.st_mtime), absl::UTCTimeZone());
 }
 
 void AddTraces(const std::string& folder, RunData* run) {
+  std::vector<TraceFile> files;
   for (const std::string& name : NamesIn(folder)) {
     const std::string path = absl::StrCat(folder, "/", name);
     if (!absl::EndsWith(name, ".json")) continue;
     std::error_code error;
     if (static_cast<double>(fs::file_size(path, error)) > kMostTraceBytes) {
       run->notes.push_back(
-          absl::StrCat(path, " is larger than 512 MB: open it in Perfetto; it is not shown here"));
+          absl::StrCat(path, " is larger than 64 MB: open it in Perfetto; it is not shown here"));
       continue;
     }
-    if (const auto text = TextOf(path, nullptr, &run->notes))
-      ParseTrace(*text, path, &run->trace, &run->notes);
+    const std::optional<std::string> text = TextOf(path, nullptr, &run->notes);
+    std::optional<TraceFile> file = text ? ParseTrace(*text, path, &run->notes) : std::nullopt;
+    if (!file) continue;
+    if (file->written.empty()) file->written = WrittenAt(path);
+    files.push_back(*std::move(file));
   }
+  run->trace = JoinTraces(std::move(files), run->TheMesh(), &run->notes);
 }
 
 }  // namespace
@@ -160,7 +182,7 @@ std::vector<RunSample> ParseSamples(const std::string& text) {
   return samples;
 }
 
-absl::StatusOr<RunData> ReadRun(const std::string& folder) {
+absl::StatusOr<RunData> ReadRun(const std::string& folder, const ReadRunOptions& options) {
   if (!IsFolder(folder)) {
     return DataError(absl::StrCat(folder, FileExists(folder) ? " is a file" : " does not exist",
                                   "; name a run's folder, as runs/shakespeare"));
@@ -183,13 +205,15 @@ absl::StatusOr<RunData> ReadRun(const std::string& folder) {
   if (const auto text = TextOf(run.folder + "/starts.json",
                                "hosts and the memory of single ranks are not known", &run.notes))
     run.starts = ParseStarts(*text, run.folder + "/starts.json", &run.notes);
+  AddFailedStarts(&run);
   if (const auto text = TextOf(run.folder + "/samples.txt", nullptr, &run.notes))
     run.samples = ParseSamples(*text);
-  run.saved = SavedSteps(run.folder + "/checkpoints");
+  if (options.saved) run.saved = SavedSteps(run.folder + "/checkpoints");
   AddVerdict(run.folder + "/flight/verdict.json", &run);
   AddSkipped(run.folder + "/skipped.jsonl", &run);
-  AddNotFinite(&run);
-  AddTraces(run.folder + "/trace", &run);
+  AddNotFinite("loss", "loss", &run);
+  AddNotFinite("val_loss", "validation loss", &run);
+  if (options.traces) AddTraces(run.folder + "/trace", &run);
   run.label = run.Value("run.name");
   if (run.label.empty()) run.label = fs::path(run.folder).filename().string();
   return run;

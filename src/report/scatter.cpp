@@ -54,7 +54,7 @@ void Draw(const ScatterPlot& plot, double shift, Svg* svg) {
   for (const ScatterPoint& point : plot.points) {
     if (!std::isfinite(point.x) || !std::isfinite(point.y)) continue;
     svg->Circle(
-        x(point.x), y(point.y), 4, absl::StrCat("dot f", point.colour % 8),
+        x(point.x), y(point.y), 4, DotClass(point.colour),
         absl::StrCat(point.name, ": ", Show(point.x, plot.x_quantity), ", ", Show(point.y, plot.y_quantity)));
   }
 }

@@ -8,7 +8,7 @@ namespace orthant {
 namespace {
 
 std::string Class(const std::string& classes) {
-  return classes.empty() ? "" : absl::StrCat(" class=\"", classes, "\"");
+  return classes.empty() ? "" : absl::StrCat(" class=\"", Escape(classes), "\"");
 }
 
 // The end of an element that may hold a tooltip.
@@ -17,7 +17,20 @@ std::string End(const std::string& element, const std::string& tooltip) {
   return absl::StrCat("><title>", Escape(tooltip), "</title></", element, ">\n");
 }
 
+std::string LookClass(const char* letter, int look) {
+  if (look == kIdeal) return "ideal";
+  return absl::StrCat(letter, look % 8, look % kLooks < 8 ? "" : " again");
+}
+
 }  // namespace
+
+std::string LineClass(int look) {
+  return absl::StrCat("line ", LookClass("s", look));
+}
+
+std::string DotClass(int look) {
+  return absl::StrCat("dot ", LookClass("f", look));
+}
 
 Svg::Svg(double width, double height, const std::string& label)
     : width_(width), height_(height), label_(label) {}

@@ -5,24 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "orthant/core/file.h"
+#include "orthant/core/step_median.h"
 
 namespace orthant {
 namespace {
-
-// Of what comes after the first steps.
-double MedianAfter(const std::vector<double>& column, int64_t skipped) {
-  std::vector<double> values;
-  for (size_t i = static_cast<size_t>(skipped); i < column.size(); ++i) {
-    if (std::isfinite(column[i])) values.push_back(column[i]);
-  }
-  if (values.empty()) return NAN;
-  const size_t middle = values.size() / 2;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(middle), values.end());
-  if (values.size() % 2 == 1) return values[middle];
-  const double upper = values[middle];
-  return (upper + *std::max_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(middle))) /
-         2;
-}
 
 double PeakMemory(const RunData& run) {
   double most = 0;
@@ -54,10 +40,6 @@ std::vector<std::string> SweepData::Layouts() const {
   return layouts;
 }
 
-int64_t WarmUpSteps(int64_t steps) {
-  return steps < 2 ? 0 : std::clamp<int64_t>(steps / 5, 1, 10);
-}
-
 bool IsSweepFolder(const std::string& folder) {
   return FileExists(SweepStatePath(folder));
 }
@@ -65,16 +47,15 @@ bool IsSweepFolder(const std::string& folder) {
 SweepFigures FiguresOf(const RunData& run) {
   SweepFigures figures;
   const auto steps = static_cast<int64_t>(run.metrics.size());
-  const int64_t skipped = WarmUpSteps(steps);
   if (const std::optional<Mesh> mesh = run.TheMesh()) {
     figures.ranks = mesh->world();
     figures.rest = RestOf(*mesh);
   }
   figures.zero = static_cast<int>(run.Integer("parallel.zero", 0));
-  figures.steps = steps - skipped;
-  figures.step_seconds = MedianAfter(run.metrics.Column("dt"), skipped);
-  figures.tokens_per_second = MedianAfter(run.metrics.Column("tps"), skipped);
-  figures.mfu = MedianAfter(run.metrics.Column("mfu"), skipped);
+  figures.steps = steps - WarmUpSteps(steps);
+  figures.step_seconds = run.metrics.Median("dt").value_or(NAN);
+  figures.tokens_per_second = run.metrics.Median("tps").value_or(NAN);
+  figures.mfu = run.metrics.Median("mfu").value_or(NAN);
   figures.memory_bytes = PeakMemory(run);
   figures.last_loss = run.metrics.Last("loss").value_or(NAN);
   return figures;
@@ -92,7 +73,7 @@ absl::StatusOr<SweepData> ReadSweep(const std::string& folder) {
     row.figures.ranks = record.what.ranks;
     const std::string run_folder = absl::StrCat(folder, "/", record.what.name);
     if (record.state != CaseState::kIllegal && IsFolder(run_folder)) {
-      const absl::StatusOr<RunData> run = ReadRun(run_folder);
+      const absl::StatusOr<RunData> run = ReadRun(run_folder, {.traces = false, .saved = false});
       if (!run.ok() && record.state == CaseState::kDone)
         data.notes.push_back(std::string(run.status().message()));
       // Of a case that failed or was interrupted the steps say nothing that compares.

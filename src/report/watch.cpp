@@ -1,6 +1,8 @@
 #include "orthant/report/watch.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,11 +11,14 @@
 #include <fstream>
 #include <limits>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
+#include "orthant/core/terminal.h"
 #include "orthant/report/scale.h"
+#include "report/json_parts.h"
 
 namespace orthant {
 namespace {
@@ -32,6 +37,49 @@ std::string HostName() {
 
 bool Lives(int64_t pid) {
   return pid <= 0 || kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
+}
+
+// Of RUN_DIR/lock, which a run holds from its first moment to its last.
+enum class Lock {
+  kUnknown,  // there is none, or its file system has no locks
+  kFree,
+  kHeld,
+};
+
+Lock LockOf(const std::string& folder) {
+  const int file = open((folder + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return Lock::kUnknown;
+  const bool got = flock(file, LOCK_SH | LOCK_NB) == 0;
+  const int error = errno;
+  close(file);
+  if (got) return Lock::kFree;
+  return error == EWOULDBLOCK ? Lock::kHeld : Lock::kUnknown;
+}
+
+// A start that wrote no end. A process id says little, as another process may have it by now.
+RunStatus StatusOfOpenStart(const nlohmann::json& start, Lock lock) {
+  const std::string host = TextIn(start, "host");
+  const int64_t pid = IntegerIn(start, "pid");
+  const std::string where = absl::StrCat("process ", pid, " on ", host);
+  const bool gone = host == HostName() && (lock == Lock::kFree || (lock == Lock::kUnknown && !Lives(pid)));
+  if (gone) return {RunState::kBroken, absl::StrCat("broken off: ", where, " is gone"), false};
+  return {RunState::kUnderWay, absl::StrCat("under way: ", where), false};
+}
+
+// As starts.json has it.
+RunStatus StatusOnRecord(const std::string& folder, Lock lock) {
+  const absl::StatusOr<std::string> text = ReadFile(folder + "/starts.json");
+  if (!text.ok()) return {RunState::kNotBegun, "no start on record", false};
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("starts") || !json["starts"].is_array() || json["starts"].empty() ||
+      !json["starts"].back().is_object())
+    return {RunState::kNotBegun, "starts.json cannot be read", false};
+  const nlohmann::json& start = json["starts"].back();
+  const auto end = start.find("end");
+  if (end == start.end() || !end->is_object()) return StatusOfOpenStart(start, lock);
+  const std::string outcome = TextIn(*end, "outcome"), message = TextIn(*end, "message");
+  return {RunState::kEnded, message.empty() ? outcome : absl::StrCat(outcome, ": ", message),
+          outcome == "done"};
 }
 
 }  // namespace
@@ -82,31 +130,19 @@ void MetricsFollower::Take(const nlohmann::json& line) {
 }
 
 RunStatus StatusOfRun(const std::string& folder) {
-  const absl::StatusOr<std::string> text = ReadFile(folder + "/starts.json");
-  if (!text.ok()) return {RunState::kNotBegun, "no start on record", false};
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("starts") || !json["starts"].is_array() || json["starts"].empty())
-    return {RunState::kNotBegun, "starts.json cannot be read", false};
-  const nlohmann::json& start = json["starts"].back();
-  const auto word = [](const nlohmann::json& object, const char* key) {
-    return object.contains(key) && object[key].is_string() ? object[key].get<std::string>() : "";
-  };
-  if (start.contains("end") && start["end"].is_object()) {
-    const std::string outcome = word(start["end"], "outcome"), message = word(start["end"], "message");
-    return {RunState::kEnded, message.empty() ? outcome : absl::StrCat(outcome, ": ", message),
-            outcome == "done"};
-  }
-  const std::string host = word(start, "host");
-  const int64_t pid = start.contains("pid") && start["pid"].is_number() ? start["pid"].get<int64_t>() : 0;
-  const std::string where = absl::StrCat("process ", pid, " on ", host);
-  if (host == HostName() && !Lives(pid))
-    return {RunState::kBroken, absl::StrCat("broken off: ", where, " is gone"), false};
-  return {RunState::kUnderWay, absl::StrCat("under way: ", where), false};
+  const Lock lock = LockOf(folder);
+  const RunStatus recorded = StatusOnRecord(folder, lock);
+  if (lock != Lock::kHeld || recorded.state == RunState::kUnderWay) return recorded;
+  // A start goes on record when it has loaded its checkpoint; the lock's text says whose it is until then.
+  const absl::StatusOr<std::string> holder = ReadFile(folder + "/lock");
+  return {RunState::kUnderWay,
+          absl::StrCat("starting: ", holder.ok() ? std::string(absl::StripAsciiWhitespace(*holder)) : ""),
+          false};
 }
 
 std::string WatchFrame(const std::string& name, const RunStatus& status, const MetricsFollower& metrics,
                        int64_t total, int width, int height, bool utf8) {
-  std::string text = absl::StrCat(name, ": ", status.text, "\n");
+  std::string text = absl::StrCat(Printable(name), ": ", Printable(status.text), "\n");
   if (metrics.steps().empty()) return text + "no step yet\n";
   const WatchedStep& last = metrics.steps().back();
   absl::StrAppend(&text, "step ", last.step, total > 0 ? absl::StrCat("/", total) : "");

@@ -9,6 +9,7 @@ import html.parser
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.ids, self.facts, self.tables, self.urls = [], [], [], {}, []
-        self.unlabelled, self.headings, self.data, self.titles = [], [], [], ""
+        self.unlabelled, self.headings, self.data, self.titles, self.boxes = [], [], [], "", set()
         self.feed(text)
         assert not self.open, f"not closed: {self.open}"
 
@@ -37,6 +38,8 @@ class Page(html.parser.HTMLParser):
         self.urls += [a[k] for k in ("src", "href") if k in a and not a[k].startswith("#")]
         if tag == "svg" and "aria-label" not in a and a.get("aria-hidden") != "true":
             self.unlabelled.append(a)
+        if a.get("role") == "group" and a.get("tabindex") == "0":  # the keyboard reaches it
+            self.boxes.add(a.get("aria-label"))
         if tag in ("h1", "h2", "h3", "h4"):
             self.headings.append(int(tag[1]))
         if tag == "tr":
@@ -89,9 +92,12 @@ def check_still(path, folders):
         evaluated = [line["val_loss"] for line in lines if "val_loss" in line]
         assert float(facts["val_loss"]) == evaluated[-1] and float(facts["best_val_loss"]) == min(evaluated), facts
         assert float(facts["mem_peak_bytes"]) == lines[-1]["mem_peak_bytes"], facts
-        middle = sorted(line["dt"] for line in lines)[len(lines) // 2]
+        warm_up = min(10, max(1, len(lines) // 5)) if len(lines) > 1 else 0
+        middle = statistics.median(line["dt"] for line in lines[warm_up:])
         assert float(facts["dt"]) == middle, (facts, middle)
     data = dict(page.data)
+    boxes = {"Configuration", "Starts"} | ({"Differences"} if len(folders) > 1 else set())
+    assert boxes <= page.boxes, page.boxes
     for name, key in CURVES.items():
         table = page.tables["curve-" + name]
         drawn = data["curve-" + name]["series"]
@@ -127,7 +133,14 @@ window.addEventListener("load", () => {
   found.hidden = [toggle.getAttribute("aria-pressed"), shown(loss.querySelector(".log .run0")), shown(loss.querySelector(".log .run1"))];
   key(canvas, "End");
   found.without = loss.querySelector(".readout").textContent;
+  found.legend = shown(document.querySelector(".instead-of-toggles"));
+  found.faint = getComputedStyle(toggle).opacity;
   toggle.click();
+  const folded = document.querySelector("details.printed");
+  window.dispatchEvent(new Event("beforeprint"));
+  found.printed = [folded.open];
+  window.dispatchEvent(new Event("afterprint"));
+  found.printed.push(folded.open);
   const rank = document.querySelector('.mesh .rank[data-rank="5"]');
   rank.focus();
   found.groups = rank.closest(".mesh").querySelector(".rank-info").textContent;
@@ -148,13 +161,14 @@ window.addEventListener("load", () => {
 """
 
 
-def check_in_browser(browser, path, folders):
+# What `script` found out on the page.
+def play(browser, path, script):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     with tempfile.TemporaryDirectory() as scratch:
         played = os.path.join(scratch, "played.html")
         with open(played, "w", encoding="utf-8") as file:
-            file.write(text.replace("</body>", PLAY + "</body>"))
+            file.write(text.replace("</body>", script + "</body>"))
         command = [browser, "--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr",
                    "--user-data-dir=" + scratch + "/profile", "--window-size=390,844", "--virtual-time-budget=3000", "--dump-dom"]
         if os.geteuid() == 0:
@@ -165,7 +179,11 @@ def check_in_browser(browser, path, folders):
     assert 'data-script="ready"' in result.stdout, "the page's script did not come to its end"
     match = re.search(r'data-played="([^"]*)"', result.stdout)
     assert match, "the play did not come to its end"
-    found = json.loads(match.group(1).replace("&quot;", '"').replace("&amp;", "&"))
+    return json.loads(match.group(1).replace("&quot;", '"').replace("&amp;", "&"))
+
+
+def check_in_browser(browser, path, folders):
+    found = play(browser, path, PLAY)
     runs = [metrics_of(folder) for folder in folders]
     values = lambda text: [float(v) for v in re.findall(r" ([0-9.]+)(?:,|$)", text)]
     close = lambda got, wanted: len(got) == len(wanted) and all(abs(g - w) <= 1e-5 * abs(w) for g, w in zip(got, wanted))
@@ -181,11 +199,45 @@ def check_in_browser(browser, path, folders):
     assert found["focused"] == "6", found
     assert found["keys"] == ["parallel.tensor", "parallel.tensor_sequence"], found
     assert found["theme"], found
+    assert found["printed"] == [True, False], found
+    assert not found["legend"] and found["faint"] == "1", found
     assert found["wide"] <= 0, f"the page is {found['wide']} pixels wider than a phone's screen"
+
+
+# What the page looks like to paper after "Light or dark", and where no script runs.
+STYLE = """
+<script>
+window.addEventListener("load", () => {
+  const root = document.documentElement;
+  const shown = (selector) => getComputedStyle(document.querySelector(selector)).display !== "none";
+  delete root.dataset.script;
+  const without = [shown("button.toggle"), shown(".instead-of-toggles")];
+  root.dataset.script = "ready";
+  root.dataset.theme = "dark";
+  for (const sheet of document.styleSheets) {
+    for (const rule of sheet.cssRules) {
+      if (rule.media && rule.media.mediaText === "print") rule.media.mediaText = "all";
+    }
+  }
+  const style = getComputedStyle(root);
+  const value = (name) => style.getPropertyValue(name).trim();
+  const found = { without, card: value("--card"), ink: value("--ink"), warn: value("--warn"), legend: shown(".instead-of-toggles"), configuration: shown("details.printed") };
+  root.dataset.played = JSON.stringify(found);
+});
+</script>
+"""
+
+
+def check_paper(browser, path):
+    found = play(browser, path, STYLE)
+    assert found["card"] == "#ffffff" and found["ink"] == "#000000" and found["warn"] == "#8a4b00", found
+    assert found["legend"] and found["configuration"], found
+    assert found["without"] == [False, True], found
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--browser":
         check_in_browser(sys.argv[2], sys.argv[3], sys.argv[4:])
+        check_paper(sys.argv[2], sys.argv[3])
     else:
         check_still(sys.argv[1], sys.argv[2:])

@@ -175,6 +175,20 @@ page_in_browser() {
   python3 "$here/report_page.py" --browser "$1" "$work/both.html" "$work/runs/mesh" "$work/runs/one"
 }
 
+# Whoever holds the lock is at work, whatever starts.json says; without one a start that wrote no end is broken off.
+watch_asks_the_lock() {
+  rm -rf "$work/runs/locked"
+  mkdir -p "$work/runs/locked"
+  cp "$work/runs/one/config.yaml" "$work/runs/one/metrics.jsonl" "$work/runs/locked/"
+  printf '{"format":1,"starts":[{"host":"%s","pid":%s}]}' "$(hostname)" "$$" >"$work/runs/locked/starts.json"
+  echo "process 7 on n1" >"$work/runs/locked/lock"
+  "$binary" watch "$work/runs/locked" >"$work/watch.txt" || return 1
+  grep -q 'broken off: process' "$work/watch.txt" || { cat "$work/watch.txt" && return 1; }
+  cp "$work/runs/one/starts.json" "$work/runs/locked/starts.json"
+  flock "$work/runs/locked/lock" "$binary" watch "$work/runs/locked" >"$work/watch.txt" || return 1
+  grep -q 'starting: process 7 on n1' "$work/watch.txt" || { cat "$work/watch.txt" && return 1; }
+}
+
 # A run that was cut short: half a line, no configuration.
 cut_short() {
   mkdir -p "$work/cut"
@@ -190,7 +204,9 @@ cut_short() {
 failed_run_is_told() {
   train broken "fault.inject=['nan step=3 phase=forward']" >"$work/out" && return 1
   "$binary" report "$work/runs/broken" >"$work/out" 2>&1 || { cat "$work/out" && return 1; }
-  grep -q 'failed, exit code 6' "$work/runs/broken/report.html"
+  grep -q 'failed, exit code 6' "$work/runs/broken/report.html" || return 1
+  grep -q '<b>failed start, step [0-9]*</b>' "$work/runs/broken/report.html" || return 1
+  ! grep -q 'No failure is on record' "$work/runs/broken/report.html"
 }
 
 mesh=(parallel.data=2 parallel.tensor=2 parallel.pipeline=2 log.trace.steps='[2, 3]' log.tensorboard=true)
@@ -202,6 +218,7 @@ check "the page of two runs" page_of_two
 check "the timeline of two steps" trace_is_whole mesh
 if command -v mpirun >/dev/null; then check "the timeline under mpirun" trace_under_mpirun; else skip "the timeline under mpirun" "mpirun is not on PATH"; fi
 check "watch without a terminal" watch_prints_a_snapshot
+if command -v flock >/dev/null; then check "watch asks the lock" watch_asks_the_lock; else skip "watch asks the lock" "the program flock is not on PATH"; fi
 if command -v script >/dev/null; then check "watch on a terminal" watch_follows_a_run; else skip "watch on a terminal" "the program script is not on PATH"; fi
 check "SVG files" svg_files
 check "PNG files without a browser" png_without_browser

@@ -11,6 +11,7 @@ namespace orthant {
 struct Browser {
   std::string program;  // on PATH, or a path
   bool firefox = false;
+  double seconds = 60;  // for a picture, which takes one or two; one that hangs is ended then
 };
 
 // $ORTHANT_BROWSER, else the first on PATH. EnvironmentError, which says what to install, when there is none.

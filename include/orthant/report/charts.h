@@ -19,14 +19,17 @@ struct Curve {
   const char* y_label;
   Quantity quantity;
   bool from_zero;
+  bool evaluated;  // it is there after evaluations alone
 };
 // Loss, validation loss, gradient norm, learning rate, tokens/s, MFU, memory.
 const std::vector<Curve>& Curves();
 
-// Series are runs that have the column, in their order and colours.
+// Series are runs that have a number in the column, in their order and colours. Where a step has none, or one
+// that was not finite, the line is broken; steps without an evaluation are in no evaluated curve.
 LinePlot CurveOf(const std::vector<RunData>& runs, const Curve& curve);
 
-// Peak of each rank by category, from the last start that ended; of more ranks than `most` the largest.
+// Peak of each rank, from the last start that ended; by category where every rank knows its own (a GPU's
+// allocator knows the total alone); of more ranks than `most` the largest.
 BarChart MemoryByRank(const RunData& run, size_t most = 64);
 // What rank 0 held after each step, by category.
 LinePlot MemoryOverSteps(const RunData& run);
@@ -41,6 +44,7 @@ struct Picture {
   std::string name;  // without folder and extension: "loss", "shakespeare-pipeline-measured"
   std::string svg;
 };
+// Names differ, of runs whose labels make the same file name too.
 std::vector<Picture> Pictures(const std::vector<RunData>& runs);
 
 }  // namespace orthant

@@ -11,7 +11,7 @@ namespace orthant {
 struct Series {
   std::string name;
   std::vector<double> x, y;  // as many; x ascending; y may be NaN, where the line is broken
-  int colour = 0;            // 0 .. 7, and the dash that goes with it
+  int colour = 0;            // a look: 0 .. kLooks - 1, or kIdeal
 };
 
 struct LinePlot {

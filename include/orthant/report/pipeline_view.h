@@ -21,10 +21,11 @@ struct PipelineTimeline {
 struct PipelineView {
   int stages = 1;
   int64_t microbatches = 1;
-  std::string schedule;                   // "1f1b"
-  std::string source;                     // where the times of an action come from, in words
-  std::vector<int> ranks;                 // of the pipeline that is shown, by stage: rank 0's
-  std::vector<double> forward, backward;  // mean seconds of an action, by stage
+  std::string schedule;                                 // "1f1b"
+  std::string source;                                   // where the times of an action come from, in words
+  std::vector<int> ranks;                               // of the pipeline that is shown, by stage: rank 0's
+  std::vector<double> forward, backward;                // mean seconds of a microbatch, by stage
+  std::vector<double> backward_input, backward_weight;  // of a split backward's parts; 0: not split
   std::optional<PipelineTimeline> measured;
   int64_t step = 0;  // that was measured
   std::optional<PipelineTimeline> predicted;

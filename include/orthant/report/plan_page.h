@@ -18,14 +18,15 @@ struct PlanPageData {
   BarChart time;          // a bar a layout: compute, exposed communication by axis, bubble, optimizer
   ScatterPlot trade_off;  // memory and time
   std::vector<std::pair<std::string, int>> trade_off_legend;
-  std::vector<std::string> head;                // of the table of layouts
+  ScatterPlot measured;           // predicted and measured steps; no points: nothing was measured
+  std::vector<std::string> head;  // of the table of layouts
   std::vector<std::vector<std::string>> rows;   // best first
   std::vector<std::string> rejections;          // a line each
   std::vector<std::vector<std::string>> rules;  // agrees or not, rule, why; empty: not asked for
 };
 
 std::string PlanPage(const PlanPageData& data);
-// plan-memory, plan-time, plan-front.
+// plan-memory, plan-time, plan-front, and plan-measured where something was.
 std::vector<Picture> Pictures(const PlanPageData& data);
 
 }  // namespace orthant

@@ -18,14 +18,17 @@ namespace orthant {
 struct MetricsTable {
   std::vector<double> steps;                           // ascending
   std::map<std::string, std::vector<double>> columns;  // as long; NaN where a line has none
-  std::vector<std::string> notes;                      // lines that could not be read
+  // Rows, ascending, whose line has the name but no number: one that was not finite is null in the file.
+  std::map<std::string, std::vector<size_t>> nulls;
+  std::vector<std::string> notes;  // lines that could not be read
 
   size_t size() const { return steps.size(); }
   // Empty when there is no such column.
   const std::vector<double>& Column(const std::string& name) const;
+  bool IsNull(const std::string& name, size_t row) const;
   // Of the last line that has one.
   std::optional<double> Last(const std::string& name) const;
-  // Of all lines that have one; the first half of a step's time is no rule, so the middle counts.
+  // MedianAfterWarmUp of all lines.
   std::optional<double> Median(const std::string& name) const;
 };
 
@@ -43,11 +46,9 @@ struct RankMemory {
 // One start of the run: an entry of starts.json.
 struct RunStart {
   std::string time, host, version, backend, device, from;
-  int64_t after_step = -1;  // -1: it did not get so far
-  int ranks_per_host = 0;
+  int64_t after_step = -1;         // -1: it did not get so far
   std::vector<std::string> hosts;  // by rank; empty: all on `host`
   std::optional<Mesh> mesh;
-  std::vector<int64_t> layers_per_stage;
   int64_t microbatches = 0, parameters = 0;
   double peak_flops = 0;
   std::string peak_source, data;
@@ -73,14 +74,14 @@ struct SavedStep {
 
 // What went wrong: a verdict, a skipped batch, a start that failed.
 struct Incident {
-  std::string what;   // "verdict", "skipped batch"
+  std::string what;   // "verdict", "skipped batch", "failed start"
   int64_t step = -1;  // -1: not known
   std::string text;
 };
 
 // From RUN_DIR/trace.
 struct TracedAction {
-  int rank = 0, chunk = 0, microbatch = -1;
+  int rank = 0, microbatch = -1;
   int64_t step = 0;
   std::string action;         // "forward"
   double begin = 0, end = 0;  // seconds on rank 0's clock
@@ -90,13 +91,18 @@ struct TracedTransfer {
   int64_t step = 0;
   std::string axis;
   double exposed = 0, hidden = 0;  // seconds
-  double sent = 0;                 // bytes
 };
 struct TraceData {
   std::vector<TracedAction> actions;
   std::vector<TracedTransfer> transfers;
   double round_trip = 0;  // seconds of the slowest ping between clocks
   int64_t lost = 0;       // operations that were not kept
+};
+struct TraceFile {
+  std::string origin;           // its path
+  std::string written;          // "2026-01-02T03:04:05Z"
+  std::optional<Degrees> mesh;  // none: the file does not say
+  TraceData data;
 };
 
 struct RunData {
@@ -119,8 +125,12 @@ struct RunData {
   const RunStart* LastStart() const;  // null: none on record
 };
 
+// Parts that take long to read: whoever does not show them leaves them out.
+struct ReadRunOptions {
+  bool traces = true, saved = true;
+};
 // DataError when `folder` is no folder or holds neither config.yaml nor metrics.jsonl.
-absl::StatusOr<RunData> ReadRun(const std::string& folder);
+absl::StatusOr<RunData> ReadRun(const std::string& folder, const ReadRunOptions& options = {});
 
 // The parts, from a file's text; `origin` is the file's name in notes.
 MetricsTable ParseMetrics(std::string_view text, const std::string& origin);
@@ -129,9 +139,13 @@ std::vector<ConfigValue> ParseConfig(const std::string& text, const std::string&
 std::vector<RunStart> ParseStarts(const std::string& text, const std::string& origin,
                                   std::vector<std::string>* notes);
 std::vector<RunSample> ParseSamples(const std::string& text);
-// Adds what the file holds.
-void ParseTrace(const std::string& text, const std::string& origin, TraceData* trace,
-                std::vector<std::string>* notes);
+// None, with a note, when it is no trace.
+std::optional<TraceFile> ParseTrace(const std::string& text, const std::string& origin,
+                                    std::vector<std::string>* notes);
+// Starts that went over the same steps trace them again: of a step the file that was written last counts.
+// Files of another mesh than `mesh` are left out with a note.
+TraceData JoinTraces(std::vector<TraceFile> files, const std::optional<Mesh>& mesh,
+                     std::vector<std::string>* notes);
 
 // Labels that differ: runs of one name get their folders' names.
 void DistinguishLabels(std::vector<RunData>* runs);

@@ -11,7 +11,7 @@ namespace orthant {
 struct ScatterPoint {
   double x = 0, y = 0;
   std::string name;  // for the tooltip
-  int colour = 0;    // 0 .. 7
+  int colour = 0;    // a look: 0 .. kLooks - 1
 };
 
 struct ScatterPlot {

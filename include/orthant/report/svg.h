@@ -6,6 +6,13 @@
 
 namespace orthant {
 
+// Looks that can be told apart: eight colours, each with a dash; eight more have the same ones with thick
+// lines and hollow dots. kIdeal is for what is no data: grey.
+inline constexpr int kLooks = 16;
+inline constexpr int kIdeal = kLooks;
+std::string LineClass(int look);
+std::string DotClass(int look);
+
 // One owner thread. Coordinates in units of the picture's size; texts are escaped here.
 class Svg {
  public:

@@ -12,13 +12,14 @@ namespace orthant {
 // Over the ranks, a line a layout. Empty without a case that was measured.
 LinePlot StepTimeOverRanks(const SweepData& sweep);
 LinePlot ThroughputOverRanks(const SweepData& sweep);
-// Tokens a second over those of the layout's smallest number of ranks, times that number; with the ideal.
+// Tokens a second over those of the layout's smallest number of ranks, times that number; with the ideal. Of
+// layouts that were measured on two numbers of ranks or more.
 LinePlot SpeedUp(const SweepData& sweep);
 // The speed-up over the ranks: of strong scaling T1 / (n Tn), of weak scaling T1 / Tn.
 LinePlot Efficiency(const SweepData& sweep);
 // A bar a case.
 BarChart MfuByLayout(const SweepData& sweep);
-// The rank that holds most, over the ZeRO stage: a line a number of ranks and degrees beside data, where two
+// The rank that holds most, over the ZeRO stage: a line for cases that differ in nothing else, where two
 // stages or more were measured.
 LinePlot MemoryOverZero(const SweepData& sweep);
 // A point a case; on the diagonal the prediction is right. Of a step's seconds, and of memory.

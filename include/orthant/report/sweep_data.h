@@ -38,10 +38,6 @@ struct SweepData {
   std::vector<std::string> Layouts() const;  // in the order of the rows, each once
 };
 
-// Steps at the beginning of a run that no median counts: a fifth of them, at most 10, at least 1 where there
-// are two.
-int64_t WarmUpSteps(int64_t steps);
-
 bool IsSweepFolder(const std::string& folder);  // it holds sweep.json
 // DataError when sweep.json is missing or damaged; a run that is damaged is a note.
 absl::StatusOr<SweepData> ReadSweep(const std::string& folder);

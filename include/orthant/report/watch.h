@@ -50,8 +50,8 @@ struct RunStatus {
   bool complete = false;
 };
 
-// From starts.json. A process is looked for on this host alone; of one elsewhere, no end on record means
-// under way.
+// From starts.json and RUN_DIR/lock: a lock that is held is a run at work. Where there is no lock to ask, a
+// process is looked for on this host; of one elsewhere, no end on record means under way.
 RunStatus StatusOfRun(const std::string& folder);
 
 // Points as text in `width` x `height` characters, with axes: braille dots in UTF-8, else letters. Values
@@ -59,7 +59,8 @@ RunStatus StatusOfRun(const std::string& folder);
 std::string TextPlot(const std::vector<std::pair<double, double>>& line,
                      const std::vector<std::pair<double, double>>& marks, int width, int height, bool utf8);
 
-// The whole picture of `name`: state, newest step, curve. `total`: steps of the run; 0: not known.
+// The whole picture of `name`: state, newest step, curve. `total`: steps of the run; 0: not known. Nothing of
+// the run's own texts reaches the terminal as a control character.
 std::string WatchFrame(const std::string& name, const RunStatus& status, const MetricsFollower& metrics,
                        int64_t total, int width, int height, bool utf8);
 

@@ -15,9 +15,14 @@
     for (; Math.abs(v) >= 1024 && i < units.length - 1; ++i) v /= 1024;
     return `${+v.toPrecision(4)} ${units[i]}`;
   };
+  const seconds = (v) => {
+    const [unit, factor] = v < 1e-3 ? ["us", 1e6] : v < 1 ? ["ms", 1e3] : v < 120 ? ["s", 1] : v < 7200 ? ["min", 1 / 60] : ["h", 1 / 3600];
+    return v === 0 ? "0 s" : `${+(v * factor).toPrecision(4)} ${unit}`;
+  };
   const show = (v, quantity) => {
     if (v === null || v === undefined) return "-";
     if (quantity === "bytes") return bytes(v);
+    if (quantity === "seconds") return seconds(v);
     if (quantity === "share") return `${+(100 * v).toPrecision(4)}%`;
     return String(+v.toPrecision(6));
   };
@@ -55,7 +60,7 @@
         const name = data.series.length > 1 ? `${s.name} ` : "";
         return s.x[i] === step ? `${name}${show(s.y[i], data.quantity)}` : null;
       });
-      readout.textContent = `step ${step}: ${parts.filter((p) => p !== null).join(", ")}`;
+      readout.textContent = `${data.x} ${step}: ${parts.filter((p) => p !== null).join(", ")}`;
     };
     const leave = () => {
       cursor.style.visibility = "hidden";
@@ -141,6 +146,15 @@
       });
     });
   }
+
+  // ---- on paper the configuration is unfolded; older browsers do not do that for a style
+  addEventListener("beforeprint", () => all("details.printed:not([open])").forEach((details) => {
+    details.open = details.dataset.folded = true;
+  }));
+  addEventListener("afterprint", () => all("details.printed[data-folded]").forEach((details) => {
+    details.open = false;
+    delete details.dataset.folded;
+  }));
 
   // ---- keys of the configuration
   for (const filter of all("input.filter")) {

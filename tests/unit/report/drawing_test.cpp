@@ -1,6 +1,7 @@
 // Scales, escapes and pictures: what they show is what they were given.
 #include <cmath>
 #include <regex>
+#include <set>
 
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
@@ -10,6 +11,7 @@
 #include "orthant/report/scale.h"
 #include "orthant/report/scatter.h"
 #include "orthant/report/span_chart.h"
+#include "orthant/report/svg.h"
 
 namespace orthant {
 namespace {
@@ -150,6 +152,22 @@ TEST(LinePlot, AFileHasItsOwnStyleTitleAndLegend) {
   for (const char* wanted :
        {"xmlns=\"http://www.w3.org/2000/svg\"", "<style>", ">Loss</text>", ">a &lt;b&gt;</text>", "--c0"})
     EXPECT_THAT(svg, HasSubstr(wanted));
+}
+
+TEST(Looks, SixteenAndTheIdealDiffer) {
+  std::set<std::string> lines, dots;
+  for (int look = 0; look <= kIdeal; ++look) {
+    lines.insert(LineClass(look));
+    dots.insert(DotClass(look));
+  }
+  EXPECT_EQ(lines.size(), 17u);
+  EXPECT_EQ(dots.size(), 17u);
+}
+
+TEST(Svg, AClassIsNoMarkup) {
+  Svg svg(1, 1, "");
+  svg.Rect(0, 0, 1, 1, "a\"><b>");
+  EXPECT_THAT(svg.Inline(), Not(HasSubstr("<b>")));
 }
 
 TEST(BarChart, PartsAddUpToTheBar) {

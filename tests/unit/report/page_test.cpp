@@ -1,6 +1,7 @@
 // The page: its numbers are the run's, nothing of a run becomes markup, and it stands alone.
 #include "orthant/report/page.h"
 
+#include <algorithm>
 #include <regex>
 #include <set>
 
@@ -77,9 +78,18 @@ TEST_F(PageTest, NothingOfARunBecomesMarkup) {
   Write("evil/config.yaml", "run: {name: \"" + attack + "\"}\nmodel: {hidden: \"" + attack + "\"}\n");
   Write("evil/samples.txt", "--- step 2\nprompt: " + attack + "\nresponse:\n" + attack + "\n");
   Write("evil/flight/verdict.json", "{\"text\":\"" + attack + "\"}");
+  const std::string quoted = R"(\"><img src=x onerror=alert(1)>)";
+  std::string events;
+  for (const int rank : {0, 2}) {
+    events += (rank == 0 ? "" : ",") + std::string(R"({"ph":"X","pid":)") + std::to_string(rank) +
+              R"(,"ts":0,"dur":9,"cat":"compute","args":{"step":2,"action":")" + quoted +
+              R"("}},{"pid":0,"cat":"communication","args":{"step":2,"axis":")" + quoted + R"("}})";
+  }
+  Write("evil/trace/step_2.json", "{\"traceEvents\":[" + events + "]}");
   const std::string page = ReportPage({Read("evil")});
   EXPECT_THAT(page, Not(HasSubstr("<img")));
   EXPECT_THAT(page, HasSubstr("&lt;img src=x"));
+  EXPECT_THAT(page, HasSubstr("class=\"span other\"")) << "an action that no schedule has";
   EXPECT_THAT(page, Not(HasSubstr("http://"))) << "nothing is loaded from elsewhere";
   EXPECT_THAT(page, Not(HasSubstr("https://")));
 }
@@ -125,6 +135,73 @@ TEST_F(PageTest, TheScriptReadsWhatThePlotsHold) {
   const auto data = nlohmann::json::parse(page.substr(begin, page.find("</script>", begin) - begin));
   EXPECT_EQ(data["series"][0]["x"], nlohmann::json({1.0, 2.0, 3.0}));
   EXPECT_EQ(data["series"][0]["y"], nlohmann::json({4.5, 3.5, 3.0}));
+  EXPECT_EQ(data["x"], "step");
+}
+
+// The data behind the plot `id`, as the script reads it.
+nlohmann::json DataOf(const std::string& page, const std::string& id) {
+  const std::string opening = "<script type=\"application/json\">";
+  const size_t begin = page.find(opening, page.find("id=\"" + id + "\"")) + opening.size();
+  return nlohmann::json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+}
+
+TEST_F(PageTest, RunsOfUnequalLengthAreReadAtTheSameSteps) {
+  WholeRun("long");
+  WholeRun("short");
+  std::string lines;
+  for (int step = 1; step <= 10000; ++step) {
+    lines += Line(step, 1.0);
+    if (step == 8000) Write("short/metrics.jsonl", lines);
+  }
+  Write("long/metrics.jsonl", lines);
+  const auto data = DataOf(ReportPage({Read("long"), Read("short")}), "curve-loss");
+  const auto longer = data["series"][0]["x"].get<std::vector<double>>(),
+             shorter = data["series"][1]["x"].get<std::vector<double>>();
+  EXPECT_GT(shorter.size(), 1000u);
+  EXPECT_LE(longer.size(), 1501u);
+  EXPECT_TRUE(std::equal(shorter.begin(), shorter.end(), longer.begin()));
+}
+
+TEST_F(PageTest, AValidationCurveIsTheEvaluatedSteps) {
+  Write("odd/config.yaml", "run: {name: odd}\n");
+  std::string lines;
+  for (int step = 1; step <= 7; ++step) {
+    const bool evaluated = step % 2 == 1;  // the last step is one more
+    lines += Line(step, 4.0, !evaluated ? "" : step == 5 ? ",\"val_loss\":null" : ",\"val_loss\":3");
+  }
+  Write("odd/metrics.jsonl", lines);
+  const RunData run = Read("odd");
+  const LinePlot plot = CurveOf({run}, Curves()[1]);
+  ASSERT_EQ(plot.series.size(), 1u);
+  EXPECT_THAT(plot.series[0].x, ::testing::ElementsAre(1, 3, 5, 7));
+  EXPECT_THAT(plot.series[0].y, ::testing::ElementsAre(3, 3, ::testing::IsNan(), 3));
+  ASSERT_EQ(run.incidents.size(), 1u);
+  EXPECT_EQ(run.incidents[0].what, "validation loss not finite");
+  EXPECT_EQ(run.incidents[0].step, 5);
+  EXPECT_THAT(ReportPage({run}), HasSubstr("no finite number"));
+}
+
+TEST_F(PageTest, WhatAGpuHoldsHasNoCategories) {
+  RunData run;
+  run.starts.resize(1);
+  for (const double bytes : {300.0, 500.0})
+    run.starts[0].memory.push_back({bytes, 0, {{"parameters", 0}, {"activations", 0}, {"host", 7}}});
+  const BarChart chart = MemoryByRank(run);
+  EXPECT_THAT(chart.parts, ::testing::IsEmpty());
+  ASSERT_EQ(chart.bars.size(), 2u);
+  EXPECT_THAT(chart.bars[1].parts, ::testing::ElementsAre(500));
+}
+
+TEST_F(PageTest, KeyboardReachesTablesAndTogglesNeedTheScript) {
+  WholeRun("a");
+  WholeRun("b");
+  std::vector<RunData> runs = {Read("a"), Read("b")};
+  runs[1].config[1].value = "32";
+  const std::string page = ReportPage(runs);
+  for (const char* name : {"Differences", "Configuration", "Starts"})
+    EXPECT_THAT(page, HasSubstr("tabindex=\"0\" role=\"group\" aria-label=\"" + std::string(name) + "\""));
+  EXPECT_THAT(page, HasSubstr("class=\"toggle needs-script\""));
+  EXPECT_THAT(page, HasSubstr("<ul class=\"legend instead-of-toggles\"><li>"));
 }
 
 TEST_F(PageTest, PipelineFromATraceBesideItsPrediction) {
@@ -151,6 +228,25 @@ TEST_F(PageTest, PipelineFromATraceBesideItsPrediction) {
   EXPECT_THAT(ReportPage({run}), HasSubstr("Pipeline, measured in step 2"));
 }
 
+TEST_F(PageTest, ASplitBackwardIsItsTwoParts) {
+  WholeRun("split");
+  RunData run = Read("split");
+  for (const int rank : {0, 2}) {
+    for (int mb = 0; mb < 4; ++mb) {
+      run.trace.actions.push_back({rank, mb, 2, "forward", 0, 1});
+      run.trace.actions.push_back({rank, mb, 2, "backward input", 1, 3});
+      run.trace.actions.push_back({rank, mb, 2, "backward weight", 3, 4});
+    }
+  }
+  const std::optional<PipelineView> view = ViewPipeline(run);
+  ASSERT_TRUE(view.has_value());
+  EXPECT_EQ(view->backward[0], 3);
+  EXPECT_EQ(view->backward_input[1], 2);
+  EXPECT_EQ(view->backward_weight[1], 1);
+  ASSERT_TRUE(view->predicted.has_value());
+  EXPECT_NEAR(view->predicted->makespan, 5 * 4, 1e-9) << "1f1b: a backward is both parts";
+}
+
 TEST_F(PageTest, WithoutATraceThePredictionTakesRankZerosTimes) {
   WholeRun("plain");
   const std::optional<PipelineView> view = ViewPipeline(Read("plain"));
@@ -159,6 +255,16 @@ TEST_F(PageTest, WithoutATraceThePredictionTakesRankZerosTimes) {
   ASSERT_TRUE(view->predicted.has_value());
   EXPECT_NEAR(view->predicted->makespan, 5 * (0.04 + 0.05) / 4, 1e-9);
   EXPECT_THAT(view->source, HasSubstr("metrics.jsonl"));
+}
+
+TEST_F(PageTest, LabelsThatAreOneFileNameGetNumbers) {
+  WholeRun("a b");
+  WholeRun("a-b");
+  std::set<std::string> names;
+  for (const Picture& picture : Pictures({Read("a b"), Read("a-b")}))
+    EXPECT_TRUE(names.insert(picture.name).second) << picture.name;
+  EXPECT_EQ(names.count("a-b-memory-by-rank"), 1u);
+  EXPECT_EQ(names.count("a-b-2-memory-by-rank"), 1u);
 }
 
 TEST_F(PageTest, PicturesHaveNamesOfTheirOwn) {

@@ -2,6 +2,8 @@
 #include "orthant/report/run_data.h"
 
 #include <cmath>
+#include <filesystem>
+#include <map>
 
 #include "gmock/gmock.h"
 #include "orthant/core/status.h"
@@ -22,6 +24,9 @@ TEST(ParseMetrics, ColumnsWithGapsAndNestedNames) {
   EXPECT_THAT(table.steps, ElementsAre(1, 2));
   EXPECT_EQ(table.Column("loss")[0], 4.25);
   EXPECT_TRUE(std::isnan(table.Column("loss")[1])) << "a loss that was not finite is null in the file";
+  EXPECT_TRUE(table.IsNull("loss", 1));
+  EXPECT_FALSE(table.IsNull("loss", 0));
+  EXPECT_FALSE(table.IsNull("val_loss", 0)) << "not there is not null";
   EXPECT_EQ(table.Column("comm_bytes.data")[0], 7);
   EXPECT_TRUE(std::isnan(table.Column("val_loss")[0]));
   EXPECT_EQ(table.Last("val_loss"), 3.5);
@@ -52,10 +57,10 @@ TEST(ParseMetrics, DamagedAndRepeatedLinesAreCounted) {
                                        HasSubstr("m:5: goes back to an earlier step; 1 such line is")));
 }
 
-TEST(MetricsTable, TheMedianLeavesOutWhatIsNotThere) {
+TEST(MetricsTable, TheMedianLeavesOutTheFirstStepsAndWhatIsNotThere) {
   const MetricsTable table = ParseMetrics(
       "{\"step\":1,\"dt\":9}\n{\"step\":2,\"dt\":1}\n{\"step\":3,\"dt\":2}\n{\"step\":4}\n", "m");
-  EXPECT_EQ(table.Median("dt"), 2);
+  EXPECT_EQ(table.Median("dt"), 1.5);
   EXPECT_EQ(table.Median("none"), std::nullopt);
 }
 
@@ -156,6 +161,59 @@ TEST_F(ReadRunTest, CheckpointsVerdictSkippedBatchesAndLossesThatAreNotFinite) {
   EXPECT_EQ(run->incidents[0].text, "rank 3 is dead");
   EXPECT_THAT(run->incidents[1].text, HasSubstr("the loss jumped"));
   EXPECT_EQ(run->incidents[2].step, 2);
+}
+
+TEST_F(ReadRunTest, FailedStartsAndThoseCutOff) {
+  const std::string folder = WholeRun("restarted");
+  Write("restarted/starts.json",
+        R"({"starts":[{"time":"t1","host":"n1"},
+             {"time":"t2","host":"n2","end":{"step":5,"outcome":"failed","exit_code":6,"message":"no number"}},
+             {"time":"t3","host":"n3","end":{"step":7,"outcome":"stopped","exit_code":7}},
+             {"time":"t4","host":"n4"}]})");
+  Write("restarted/skipped.jsonl", R"({"step":1,"reason":2,"rolled_back":"x","batches":"y"})");
+  const absl::StatusOr<RunData> run = ReadRun(folder);
+  ASSERT_TRUE(run.ok()) << run.status();
+  ASSERT_EQ(run->incidents.size(), 3u) << "the last start may be under way";
+  EXPECT_EQ(run->incidents[0].what, "cut off");
+  EXPECT_EQ(run->incidents[0].text, "the start of t1 on n1 has no end on record");
+  EXPECT_EQ(run->incidents[1].what, "failed start");
+  EXPECT_EQ(run->incidents[1].step, 5);
+  EXPECT_EQ(run->incidents[1].text, "the start of t2 on n2, exit code 6: no number");
+  EXPECT_EQ(run->incidents[2].what, "skipped batch");
+}
+
+// A trace of one action of rank 0 in each of `steps`, which takes `microseconds`.
+std::string Trace(const std::vector<int>& steps, int microseconds, const std::string& other) {
+  std::string text = "{\"otherData\":{" + other + "},\"traceEvents\":[";
+  for (const int step : steps)
+    text += "{\"ph\":\"X\",\"pid\":0,\"ts\":0,\"dur\":" + std::to_string(microseconds) +
+            ",\"cat\":\"compute\",\"args\":{\"action\":\"forward\",\"step\":" + std::to_string(step) + "}},";
+  text.back() = ']';
+  return text + "}";
+}
+
+TEST_F(ReadRunTest, TracesOfSeveralStarts) {
+  const std::string folder = WholeRun("traced");
+  const std::string mine = R"("mesh":{"data":1,"tensor":2,"pipeline":2,"sequence":1},"written":)";
+  Write("traced/trace/step_5.json", Trace({5, 6}, 10, mine + "\"2026-01-02T00:00:00Z\""));
+  Write("traced/trace/step_6.json", Trace({6}, 20, mine + "\"2026-01-03T00:00:00Z\""));
+  Write("traced/trace/step_7.json", Trace({7}, 30, R"("mesh":{"data":4},"written":"2026-01-04T00:00:00Z")"));
+  const absl::StatusOr<RunData> run = ReadRun(folder);
+  ASSERT_TRUE(run.ok()) << run.status();
+  std::map<int64_t, double> took;
+  for (const TracedAction& action : run->trace.actions) took[action.step] += action.end - action.begin;
+  EXPECT_EQ(run->trace.actions.size(), 2u);
+  EXPECT_NEAR(took[5], 10e-6, 1e-12);
+  EXPECT_NEAR(took[6], 20e-6, 1e-12) << "the file that was written last counts";
+  EXPECT_THAT(run->notes, ElementsAre(HasSubstr("step_7.json: is of a start on another mesh (data=4")));
+  EXPECT_THAT(ReadRun(folder, {.traces = false, .saved = true})->trace.actions, IsEmpty());
+}
+
+TEST_F(ReadRunTest, ATraceTooLargeToShowIsANote) {
+  const std::string folder = WholeRun("large");
+  Write("large/trace/step_1.json", Trace({1}, 10, ""));
+  std::filesystem::resize_file(folder + "/trace/step_1.json", 65000000);
+  EXPECT_THAT(ReadRun(folder)->notes, ElementsAre(HasSubstr("larger than 64 MB")));
 }
 
 TEST_F(ReadRunTest, DifferencesAndLabels) {

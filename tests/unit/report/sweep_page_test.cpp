@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -69,10 +70,6 @@ TEST_F(SweepPageTest, MediansLeaveOutTheFirstSteps) {
   EXPECT_EQ(sweep.rows[0].figures.steps, 4);
   EXPECT_EQ(sweep.rows[0].figures.ranks, 2);
   EXPECT_EQ(sweep.rows[0].figures.memory_bytes, 100);
-  EXPECT_EQ(WarmUpSteps(1), 0);
-  EXPECT_EQ(WarmUpSteps(2), 1);
-  EXPECT_EQ(WarmUpSteps(40), 8);
-  EXPECT_EQ(WarmUpSteps(1000), 10);
 }
 
 TEST_F(SweepPageTest, SpeedUpAndEfficiency) {
@@ -95,6 +92,56 @@ TEST_F(SweepPageTest, SpeedUpAndEfficiency) {
   EXPECT_THAT(memory.series[0].x, ElementsAre(0, 3));
   EXPECT_THAT(memory.series[0].y, ElementsAre(100, 60));
   EXPECT_EQ(MfuByLayout(sweep).bars.size(), 5u);
+}
+
+TEST_F(SweepPageTest, OneNumberOfRanksHasNoSpeedUp) {
+  AddCase("a", 4, 0, 0.8, 100);
+  AddCase("b", 4, 0, 0.4, 100);
+  const SweepData sweep = Read();
+  EXPECT_TRUE(SpeedUp(sweep).series.empty());
+  EXPECT_TRUE(Efficiency(sweep).series.empty());
+  EXPECT_EQ(StepTimeOverRanks(sweep).series.size(), 2u);
+  EXPECT_THAT(SweepPage(sweep), HasSubstr("set sweep.ranks: speed-up compares one layout on several"));
+}
+
+TEST_F(SweepPageTest, MemoryByZeroStageComparesLikeCases) {
+  for (const char* micro_batch : {"1", "8"}) {
+    for (const int zero : {0, 3}) {
+      CaseRecord& one = AddCase(std::string("m") + micro_batch + "z" + std::to_string(zero), 2, zero, 0.5,
+                                *micro_batch == '1' ? 100 - zero : 800 - zero);
+      one.what.overrides = {"parallel.zero=" + std::to_string(zero), "parallel.data=2",
+                            std::string("train.micro_batch=") + micro_batch, "train.dtype=bf16"};
+    }
+  }
+  const LinePlot memory = MemoryOverZero(Read());
+  ASSERT_EQ(memory.series.size(), 2u);
+  EXPECT_EQ(memory.series[0].name, "2 ranks, train.micro_batch=1");
+  EXPECT_THAT(memory.series[0].y, ElementsAre(100, 97));
+  EXPECT_EQ(memory.series[1].name, "2 ranks, train.micro_batch=8");
+  EXPECT_THAT(memory.series[1].y, ElementsAre(800, 797));
+}
+
+TEST_F(SweepPageTest, OfManyLayoutsAndCasesTheTitleSaysHowManyAreShown) {
+  for (int i = 0; i < 18; ++i) {
+    for (const int ranks : {1, 2, 4, 8}) AddCase("layout" + std::to_string(i), ranks, 0, 0.5, 100);
+  }
+  const SweepData sweep = Read();
+  const LinePlot speed = SpeedUp(sweep);
+  ASSERT_EQ(speed.series.size(), 17u);
+  std::set<int> looks;
+  for (const Series& series : speed.series) looks.insert(series.colour);
+  EXPECT_EQ(looks.size(), 17u) << "the ideal has a look of its own";
+  EXPECT_THAT(speed.title, HasSubstr("the first 16 of 18 layouts"));
+  EXPECT_EQ(MfuByLayout(sweep).bars.size(), 64u);
+  EXPECT_THAT(MfuByLayout(sweep).title, HasSubstr("the first 64 of 72 cases"));
+}
+
+TEST_F(SweepPageTest, TheOverviewCountsEveryState) {
+  AddCase("a", 1, 0, 0.8, 100);
+  AddCase("b", 1, 0, 0.4, 100).state = CaseState::kWaiting;
+  AddCase("c", 1, 0, 0.4, 100).state = CaseState::kInterrupted;
+  AddCase("d", 1, 0, 0.4, 100).state = CaseState::kSubmitted;
+  EXPECT_THAT(SweepPage(Read()), HasSubstr("4 cases: 1 done, 1 interrupted, 1 submitted, 1 waiting."));
 }
 
 TEST_F(SweepPageTest, WhatIsNotDoneIsInNoPlotButInTheTable) {

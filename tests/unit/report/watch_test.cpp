@@ -1,6 +1,8 @@
 // A run followed while it goes on: growth, cuts, its end; and the curve in text.
 #include "orthant/report/watch.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -67,6 +69,35 @@ TEST_F(WatchTest, StatesOfARun) {
   EXPECT_FALSE(StatusOfRun(root_ + "/run").complete);
   Write("run/starts.json", "{");
   EXPECT_EQ(StatusOfRun(root_ + "/run").state, RunState::kNotBegun);
+}
+
+TEST_F(WatchTest, ALockThatIsHeldIsARunAtWork) {
+  const std::string folder = WholeRun("locked");
+  const std::string path = Write("locked/lock", "process 7 on n1, since today\n");
+  char host[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  const std::string open_start =
+      "{\"starts\":[{\"host\":\"" + std::string(host) + "\",\"pid\":" + std::to_string(getpid()) + "}]}";
+  const int lock = open(path.c_str(), O_RDWR);
+  ASSERT_EQ(flock(lock, LOCK_EX | LOCK_NB), 0);
+  EXPECT_EQ(StatusOfRun(folder).state, RunState::kUnderWay) << "a restart that loads its checkpoint";
+  EXPECT_EQ(StatusOfRun(folder).text, "starting: process 7 on n1, since today");
+  EXPECT_FALSE(StatusOfRun(folder).complete);
+  Write("locked/starts.json", open_start);
+  EXPECT_THAT(StatusOfRun(folder).text, HasSubstr("under way: process"));
+  close(lock);
+  EXPECT_EQ(StatusOfRun(folder).state, RunState::kBroken) << "its number is another process's by now";
+}
+
+TEST_F(WatchTest, NothingOfARunReachesTheTerminalAsAControlCharacter) {
+  MetricsFollower follower(Write("metrics.jsonl", Line(1, 4.0)));
+  follower.Poll();
+  const RunStatus status{RunState::kEnded,
+                         "failed: a\x1b[2Jb\nc\xC2\x9b"
+                         "d\xC3\x9f",
+                         false};
+  const std::string frame = WatchFrame("x\x1b]0;y\x07", status, follower, 0, 60, 10, true);
+  EXPECT_THAT(frame, ::testing::StartsWith("x ]0;y : failed: a [2Jb c d\xC3\x9f\n"));
 }
 
 TEST_F(WatchTest, FrameSaysTheNewestStep) {
