@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "config/value.h"
@@ -55,6 +56,10 @@ FieldValue Gather(const std::vector<FieldValue>& elements) {
 }
 
 }  // namespace
+
+ConfigLoader::ConfigLoader(const Fields& fields) : fields_(fields) {
+  for (const auto& field : fields.all()) defaults_.emplace(field->key(), field->Get());
+}
 
 void ConfigLoader::Fail(const std::string& origin, const std::string& text) {
   errors_.push_back(absl::StrCat(origin, ": ", text));
@@ -154,6 +159,8 @@ void ConfigLoader::ReadSection(const YAML::Node& map, const std::string& section
       Fail(place, UnknownKey(key));
     } else if (entry.second.IsMap()) {
       ReadSection(entry.second, key, name);
+    } else if (const Field* word = WordOf(key); word != nullptr && entry.second.IsScalar()) {
+      AssignWord(*word, entry.second, place);
     } else if (!entry.second.IsNull()) {
       Fail(place, absl::StrCat(key, " is a section: a map of keys, not ",
                                entry.second.IsSequence() ? "a list" : "'" + entry.second.Scalar() + "'"));
@@ -182,6 +189,16 @@ void ConfigLoader::Assign(const Field& field, const YAML::Node& node, const std:
   }
   field.Set(std::get<FieldValue>(value));
   origins_[field.key()] = origin;
+}
+
+void ConfigLoader::AssignWord(const Field& word, const YAML::Node& node, const std::string& origin) {
+  const std::string section = SectionOf(word.key()) + ".";
+  for (const auto& field : fields_.all()) {
+    if (!absl::StartsWith(field->key(), section)) continue;
+    field->Set(defaults_.at(field->key()));
+    origins_.erase(field->key());
+  }
+  Assign(word, node, origin);
 }
 
 void ConfigLoader::AssignList(const Field& field, const YAML::Node& node, const std::string& origin) {
@@ -223,6 +240,9 @@ void ConfigLoader::ApplyOverride(const std::string& text) {
   const std::string key = text.substr(0, equals);
   std::string value = text.substr(equals + 1);
   const Field* field = fields_.Find(key);
+  if (const Field* word = WordOf(key); word != nullptr) {
+    return AssignWord(*word, YAML::Node(value), kCommandLine);
+  }
   if (field == nullptr) {
     const bool section = !key.empty() && fields_.IsSection(key);
     return Fail(kCommandLine,

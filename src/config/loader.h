@@ -16,7 +16,7 @@ namespace orthant {
 
 class ConfigLoader {
  public:
-  explicit ConfigLoader(const Fields& fields) : fields_(fields) {}
+  explicit ConfigLoader(const Fields& fields);
 
   // `cited`: where an include names the file ("run.yaml:1: include: "), or "".
   void LoadFile(const std::string& path, const std::string& cited);
@@ -36,6 +36,11 @@ class ConfigLoader {
   void ReadInclude(const YAML::Node& path, const std::string& name);
   void ReadSection(const YAML::Node& map, const std::string& section, const std::string& name);
   void Assign(const Field& field, const YAML::Node& node, const std::string& origin);
+  // The field that a word in the place of `section` sets: its key `layout`, as `parallel: auto` means
+  // `parallel: {layout: auto}`. Null: it has none.
+  const Field* WordOf(const std::string& section) const { return fields_.Find(section + ".layout"); }
+  // A word in the place of a whole section: replaces what was set of it before.
+  void AssignWord(const Field& word, const YAML::Node& node, const std::string& origin);
   void AssignList(const Field& field, const YAML::Node& node, const std::string& origin);
   void Fail(const std::string& origin, const std::string& text);
   std::string UnknownKey(const std::string& key) const;
@@ -43,6 +48,7 @@ class ConfigLoader {
   const Fields& fields_;
   std::vector<std::string> errors_;
   std::map<std::string, std::string> origins_;
+  std::map<std::string, FieldValue> defaults_;
   std::vector<std::string> open_;  // files being read, outermost first, as canonical paths: finds cycles
 };
 
