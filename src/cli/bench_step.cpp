@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/auto_layout.h"
 #include "cli/bench.h"
 #include "cli/run_file.h"
 #include "orthant/bench/step_bench.h"
@@ -30,6 +31,7 @@ thread waits for communication; hidden: communication is under way beside its wo
 
 struct Options {
   RunFileOptions run;
+  std::string cluster;
   std::string format = "text";
   int64_t steps = 20, warmup = 3;
   double seconds = 0;
@@ -43,12 +45,17 @@ absl::Status Bench(const Options& options) {
   bench.warmup = options.warmup;
   bench.seconds = options.seconds;
   RunConfig config;
-  const absl::StatusOr<LoadedConfig> loaded = LoadRun(options.run, &config);
+  PlanKeys plan;
+  absl::StatusOr<LoadedConfig> loaded = LoadRunFile(options.run, &config, &plan);
   // Before the error is looked at: it is one error of all processes, not one of each.
   const absl::StatusOr<std::unique_ptr<Launcher>> launcher =
       Launcher::Start(std::max(config.comm.timeout, config.comm.start_timeout));
   if (!launcher.ok()) return launcher.status();
   if (absl::Status agreed = (*launcher)->Agree(loaded.status()); !agreed.ok()) return agreed;
+  // Where stdout is to be one object or line, the choice stands on stderr.
+  const bool lone = options.format == "json" || options.result_line;
+  const absl::Status resolved = ResolveLayout(**launcher, plan, options.cluster, lone, &config, &*loaded);
+  if (!resolved.ok()) return resolved;
   const absl::StatusOr<PreparedRun> run =
       PrepareRun(config, [&](const std::string& key) { return loaded->OriginOf(key); });
   absl::Status ready = run.status();
@@ -94,6 +101,7 @@ void AddBenchStep(CLI::App& bench, CommandAction* action) {
       ->capture_default_str();
   command->add_option("--seconds", options->seconds, "Stop after this long, with the steps there are")
       ->check(CLI::PositiveNumber);
+  AddPlanCluster(*command, &options->cluster);
   AddFormat(*command, &options->format);
   command->add_flag("--result-line", options->result_line,
                     "One line, RESULT and JSON in the keys of tests/benchmarks/compare.py, instead");

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/auto_layout.h"
 #include "cli/commands.h"
 #include "cli/run_file.h"
 #include "nlohmann/json.hpp"
@@ -25,13 +26,15 @@ absl::Status PrintReference(bool clusters) {
     return absl::OkStatus();
   }
   RunConfig config;
-  std::cout << ConfigReference([&](Fields& fields) { Describe(fields, config); });
+  PlanKeys plan;
+  std::cout << ConfigReference([&](Fields& fields) { DescribeRunFile(fields, config, plan); });
   return absl::OkStatus();
 }
 
 absl::Status Show(const ShowOptions& options) {
   RunConfig config;
-  const auto loaded = LoadRun(options.run, &config);
+  PlanKeys plan;
+  const auto loaded = LoadRunFile(options.run, &config, &plan);
   if (!loaded.ok()) return loaded.status();
   std::cout << (options.format == "json" ? loaded->ToJson().dump(2) + "\n" : loaded->Dump());
   return absl::OkStatus();

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "cli/auto_layout.h"
 #include "cli/commands.h"
 #include "cli/launch_command.h"
 #include "cli/launch_facts.h"
@@ -170,7 +171,15 @@ absl::Status Run(const LaunchOptions& options, const std::string& self, Supervis
 absl::StatusOr<std::string> RunFolderOf(const std::optional<TrainCommand>& train, bool elastic) {
   if (train.has_value()) {
     RunConfig config;
-    if (const absl::Status loaded = LoadRun(train->run, &config).status(); !loaded.ok()) return loaded;
+    PlanKeys plan;
+    const absl::StatusOr<LoadedConfig> loaded = LoadRunFile(train->run, &config, &plan);
+    if (!loaded.ok()) return loaded.status();
+    if (elastic && plan.automatic()) {
+      return ConfigurationError(loaded->Cite("parallel.layout") +
+                                ": --elastic makes parallel.data of a run smaller, and parallel: auto "
+                                "chooses it; write the degrees "
+                                "out, or leave --elastic out");
+    }
     return config.RunDir();
   }
   if (!elastic) return "";

@@ -23,7 +23,7 @@ bool IsNumber(const std::string& word) {
 
 // Options of `train` that are followed by a word of their own.
 bool TakesAWord(const std::string& option) {
-  return option == "--format";
+  return option == "--format" || option == "--cluster";
 }
 
 RunFileOptions RunBehind(const std::vector<std::string>& command, size_t word) {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "cli/auto_layout.h"
 #include "orthant/core/status.h"
 #include "orthant/device/device.h"
 
@@ -39,6 +40,16 @@ int64_t RanksOfMesh(const std::vector<std::string>& inner) {
     ranks *= degree;
   }
   return ranks;
+}
+
+// `train` with `cluster`, unless it names one itself.
+void HandOnCluster(const std::string& cluster, size_t word, std::vector<std::string>* command) {
+  if (cluster.empty()) return;
+  const auto behind = command->begin() + static_cast<std::ptrdiff_t>(word) + 1;
+  const bool named = std::any_of(behind, command->end(), [](const std::string& one) {
+    return one == "--cluster" || absl::StartsWith(one, "--cluster=");
+  });
+  if (!named) command->insert(behind, {"--cluster", cluster});
 }
 
 // How the ranks are placed and started.
@@ -143,11 +154,16 @@ absl::StatusOr<std::vector<std::string>> SplitWords(const std::string& text) {
   return words;
 }
 
-absl::StatusOr<ClusterConfig> ClusterOf(const std::string& option, const std::string& self) {
+std::string ClusterNamed(const std::string& option) {
   const char* variable = std::getenv("ORTHANT_CLUSTER");
-  const std::string name = option.empty() && variable != nullptr ? variable : option;
+  return option.empty() && variable != nullptr ? variable : option;
+}
+
+absl::StatusOr<ClusterConfig> ClusterOf(const std::string& option, const std::string& self) {
+  const std::string name = ClusterNamed(option);
   if (name.empty()) return ClusterConfig();
-  const absl::StatusOr<std::string> path = FindCluster(name, self);
+  const absl::StatusOr<std::string> path =
+      FindCluster(name, self, option.empty() ? "ORTHANT_CLUSTER = " : "--cluster ");
   return path.ok() ? LoadCluster(*path) : path.status();
 }
 
@@ -168,8 +184,18 @@ absl::StatusOr<LaunchRequest> RequestOf(const LaunchOptions& options, const std:
   request.launcher_arguments = *std::move(arguments);
   if (train.has_value()) {
     RunConfig config;
-    if (const absl::Status loaded = LoadRun(train->run, &config).status(); !loaded.ok()) return loaded;
+    PlanKeys plan;
+    if (const absl::Status loaded = LoadRunFile(train->run, &config, &plan).status(); !loaded.ok())
+      return loaded;
     request.mesh_ranks = config.parallel.degrees().world();
+    if (plan.automatic()) {
+      // As many as there are to be, for which the run then plans.
+      request.mesh_ranks = options.ranks > 0 ? options.ranks : plan.ranks;
+      HandOnCluster(options.cluster, train->word, &request.command);
+      // One process has to be told for how many threads it plans.
+      if (config.comm.backend == "local" && options.ranks > 0)
+        request.command.push_back(absl::StrCat("plan.ranks=", options.ranks));
+    }
     request.use_devices = UsesDevices(options.device, &config);
     request.one_process = config.comm.backend == "local";
     // A rank on a GPU is a process; so is one of the backends mpi and nccl.

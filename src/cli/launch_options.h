@@ -45,6 +45,9 @@ std::string OwnPath();
 // quote that does not end.
 absl::StatusOr<std::vector<std::string>> SplitWords(const std::string& text);
 
+// What --cluster says or, without it, ORTHANT_CLUSTER; "": neither.
+std::string ClusterNamed(const std::string& option);
+
 // The cluster's file of --cluster or, without it, ORTHANT_CLUSTER; defaults without either.
 absl::StatusOr<ClusterConfig> ClusterOf(const std::string& option, const std::string& self);
 

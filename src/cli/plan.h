@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/plan_measure.h"
 #include "cli/run_file.h"
 
 namespace orthant {
@@ -21,6 +22,7 @@ struct PlanLayoutOptions {
   std::string cluster, format = "text", write, html, svg;
   int64_t ranks = 0, show = 10;
   bool explain = false;
+  MeasureOptions measure;
 };
 // plan --cluster.
 absl::Status PlanLayout(const PlanLayoutOptions& options);

@@ -25,6 +25,7 @@ BarChart MemoryOf(const SearchRequest& request, const LayoutPrediction& best) {
                  {}};
   chart.limit = request.machine.memory_bytes > 0 ? request.Capacity() : 0;
   const size_t stages = best.memory.size();
+  if (stages > kStages) absl::StrAppend(&chart.title, ", the first ", kStages - 1, " and the last");
   for (size_t i = 0; i < stages; ++i) {
     // Of many the first ones and the last: the others lie between.
     if (stages > kStages && i + 1 < stages && i + 1 >= kStages) continue;
@@ -77,6 +78,21 @@ ScatterPlot TradeOff(const PlanReport& report) {
   return plot;
 }
 
+ScatterPlot PredictedAndMeasured(const std::vector<MeasuredLayout>& measured) {
+  ScatterPlot plot;
+  plot.title = "Step time, predicted and measured here";
+  plot.x_label = "predicted";
+  plot.y_label = "measured";
+  plot.x_quantity = plot.y_quantity = Quantity::kSeconds;
+  plot.front = false;
+  plot.diagonal = true;
+  for (const MeasuredLayout& one : measured) {
+    const LayoutPrediction& p = one.prediction;
+    if (one.seconds > 0) plot.points.push_back({p.time.step, one.seconds, p.layout.ToString(), 0});
+  }
+  return plot;
+}
+
 std::vector<std::vector<std::string>> RowsOf(const std::vector<LayoutPrediction>& best) {
   std::vector<std::vector<std::string>> rows;
   for (size_t i = 0; i < best.size(); ++i) {
@@ -115,6 +131,7 @@ PlanPageData PageOf(const PlanReport& report, const std::string& run) {
   data.trade_off = TradeOff(report);
   data.trade_off_legend = {
       {"the choice", 1}, {"the other best", 2}, {"on the front, fits", 0}, {"on the front, does not fit", 6}};
+  data.measured = PredictedAndMeasured(report.measured);
   data.head = {"", "layout", "step s", "tokens/s", "MFU", "bytes of a rank", "bytes sent between nodes"};
   data.rows = RowsOf(report.result.best);
   data.rejections = report.rejections;

@@ -21,7 +21,7 @@ PlanModel ModelOf(const ModelConfig& m, int64_t vocab) {
 
 }  // namespace
 
-absl::StatusOr<Workload> WorkloadOf(const RunConfig& config) {
+absl::StatusOr<Workload> WorkloadOf(const RunConfig& config, const LoadedConfig* loaded) {
   const absl::StatusOr<int64_t> vocab = VocabularyOf(config);
   if (!vocab.ok()) return vocab.status();
   Workload workload;
@@ -30,7 +30,7 @@ absl::StatusOr<Workload> WorkloadOf(const RunConfig& config) {
   workload.dtype = config.train.dtype;
   workload.precision = PrecisionOfDtype(config.train.dtype);
   if (config.train.gradient_dtype == "same") workload.precision.gradient = workload.precision.value;
-  if (absl::Status checked = CheckPlanModel(workload.model); !checked.ok()) return checked;
+  if (absl::Status checked = CheckPlanModel(workload.model, loaded); !checked.ok()) return checked;
   return workload;
 }
 

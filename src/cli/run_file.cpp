@@ -2,6 +2,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "absl/strings/str_cat.h"
+#include "cli/auto_layout.h"
+#include "orthant/core/status.h"
+
 namespace orthant {
 
 void AddRunFile(CLI::App& command, RunFileOptions* options) {
@@ -17,7 +21,15 @@ void AddFormat(CLI::App& command, std::string* format, const char* name) {
 }
 
 absl::StatusOr<LoadedConfig> LoadRun(const RunFileOptions& options, RunConfig* config) {
-  return LoadConfig(options.path, options.overrides, [config](Fields& fields) { Describe(fields, *config); });
+  PlanKeys plan;
+  absl::StatusOr<LoadedConfig> loaded = LoadRunFile(options, config, &plan);
+  if (!loaded.ok() || !plan.automatic()) return loaded;
+  return ConfigurationError(absl::StrCat(
+      loaded->Cite("parallel.layout"),
+      ": `orthant train` and `orthant bench step` choose it when they start; here the layout must be "
+      "written, as "
+      "parallel=written parallel.data=2 (`orthant plan RUN.yaml --cluster NAME --ranks N --write FILE.yaml` "
+      "writes one)"));
 }
 
 }  // namespace orthant

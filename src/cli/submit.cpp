@@ -1,6 +1,7 @@
 // orthant submit RUN.yaml --nodes N --time TIME [KEY=VALUE ...]: writes a batch script and hands it to sbatch
 // or qsub.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cli/auto_layout.h"
 #include "cli/commands.h"
 #include "cli/launch_options.h"
 #include "cli/run_file.h"
@@ -79,9 +81,10 @@ std::vector<std::string> Work(const Options& options, const std::string& self,
   const auto add = [&words](const char* option, const std::string& value) {
     words.insert(words.end(), {option, value});
   };
-  if (!options.cluster.empty()) {
-    const bool path = absl::StrContains(options.cluster, '/') || absl::EndsWith(options.cluster, ".yaml");
-    add("--cluster", path ? std::filesystem::absolute(options.cluster).string() : options.cluster);
+  // The job may not have the environment of this shell.
+  if (const std::string cluster = ClusterNamed(options.cluster); !cluster.empty()) {
+    const bool path = absl::StrContains(cluster, '/') || absl::EndsWith(cluster, ".yaml");
+    add("--cluster", path ? std::filesystem::absolute(cluster).string() : cluster);
   }
   if (options.ranks_per_host > 0) add("--ranks-per-host", absl::StrCat(options.ranks_per_host));
   if (options.spare_hosts > 0) add("--spare-hosts", absl::StrCat(options.spare_hosts));
@@ -92,36 +95,67 @@ std::vector<std::string> Work(const Options& options, const std::string& self,
   return words;
 }
 
-absl::StatusOr<RunConfig> ValidRun(const RunFileOptions& run) {
-  RunConfig config;
-  const absl::StatusOr<LoadedConfig> loaded = LoadRun(run, &config);
-  if (!loaded.ok()) return loaded.status();
-  const absl::Status valid =
-      ValidateRun(config, [&](const std::string& key) { return loaded->OriginOf(key); });
-  if (!valid.ok()) return valid;
-  return config;
+// How many ranks stand on each of the nodes.
+absl::StatusOr<RankLayout> RanksOnNodes(const Options& options, const ClusterConfig& cluster,
+                                        const RunConfig& config, const PlanKeys& plan,
+                                        const LoadedConfig& loaded) {
+  RankNeeds needs;
+  needs.ranks = plan.automatic() ? plan.ranks : config.parallel.degrees().world();
+  needs.ranks_per_host = options.ranks_per_host;
+  needs.spare_hosts = options.spare_hosts;
+  needs.capacity = UsesDevices("auto", &config) ? cluster.node.gpus : 0;
+  needs.capacity_source = absl::StrCat("node.gpus of ", cluster.name);
+  if (plan.automatic() && needs.ranks == 0 && needs.ranks_per_host == 0 && needs.capacity == 0) {
+    return ConfigurationError(
+        absl::StrCat(loaded.Cite("parallel.layout"),
+                     ": on how many ranks is not said: give --ranks-per-host N, or set plan.ranks=N"));
+  }
+  absl::StatusOr<RankLayout> layout = LayOutRanks(needs, options.nodes);
+  if (!layout.ok()) return Annotate(layout.status(), absl::StrCat("--nodes ", options.nodes));
+  return layout;
+}
+
+// A layout that is auto is chosen here too, so that a job that could not begin is not queued; the job chooses
+// again, on the ranks that it has.
+absl::Status TryLayout(const Options& options, const RankLayout& layout, const RunConfig& config,
+                       const PlanKeys& plan, const LoadedConfig& loaded,
+                       const std::vector<std::string>& launch_words) {
+  if (!plan.automatic()) return absl::OkStatus();
+  if (std::find(launch_words.begin(), launch_words.end(), "--elastic") != launch_words.end()) {
+    return ConfigurationError(
+        absl::StrCat(loaded.Cite("parallel.layout"),
+                     ": --launch-args has --elastic, which makes parallel.data smaller, and parallel: auto "
+                     "chooses it; write the degrees out, or leave --elastic out"));
+  }
+  const absl::StatusOr<LayoutChoice> choice =
+      ChooseLayout(config, loaded, plan, options.cluster, {layout.ranks(), "ranks: "});
+  if (choice.ok()) std::fputs(choice->report.c_str(), stderr);
+  return choice.status();
 }
 
 absl::StatusOr<BatchJob> MakeJob(const Options& options, const ClusterConfig& cluster,
                                  const std::string& scheduler, const std::string& self) {
-  const absl::StatusOr<RunConfig> config = ValidRun(options.run);
-  if (!config.ok()) return config.status();
+  RunConfig config;
+  PlanKeys plan;
+  const absl::StatusOr<LoadedConfig> loaded = LoadRunFile(options.run, &config, &plan);
+  if (!loaded.ok()) return loaded.status();
+  if (!plan.automatic()) {
+    const absl::Status valid =
+        ValidateRun(config, [&](const std::string& key) { return loaded->OriginOf(key); });
+    if (!valid.ok()) return valid;
+  }
   const absl::StatusOr<int64_t> seconds = ParseWallTime(options.time);
   if (!seconds.ok()) return Annotate(seconds.status(), "--time");
-  RankNeeds needs;
-  needs.ranks = config->parallel.degrees().world();
-  needs.ranks_per_host = options.ranks_per_host;
-  needs.spare_hosts = options.spare_hosts;
-  needs.capacity = UsesDevices("auto", &*config) ? cluster.node.gpus : 0;
-  needs.capacity_source = absl::StrCat("node.gpus of ", cluster.name);
-  const absl::StatusOr<RankLayout> layout = LayOutRanks(needs, options.nodes);
-  if (!layout.ok()) return Annotate(layout.status(), absl::StrCat("--nodes ", options.nodes));
+  const absl::StatusOr<RankLayout> layout = RanksOnNodes(options, cluster, config, plan, *loaded);
+  if (!layout.ok()) return layout.status();
   const absl::StatusOr<std::vector<std::string>> launch_words = SplitWords(options.launch_arguments);
   if (!launch_words.ok()) return Annotate(launch_words.status(), "--launch-args");
+  const absl::Status tried = TryLayout(options, *layout, config, plan, *loaded, *launch_words);
+  if (!tried.ok()) return tried;
 
   BatchJob job;
   job.scheduler = scheduler;
-  job.name = JobName(options, *config);
+  job.name = JobName(options, config);
   job.folder = std::filesystem::current_path().string();
   job.script =
       std::filesystem::absolute(options.file.empty() ? job.name + (scheduler == "slurm" ? ".sbatch" : ".pbs")

@@ -35,6 +35,12 @@ fails_with() {
   return 1
 }
 
+# opens_in_browser BROWSER FILE: without a window; the page's script gets to its end.
+opens_in_browser() {
+  "$1" --headless --no-sandbox --disable-gpu --virtual-time-budget=5000 --dump-dom "file://$2" >"$work/dom.html" 2>"$work/browser.err" || return 1
+  grep -q 'data-script="ready"' "$work/dom.html"
+}
+
 # skip NAME REASON
 skip() {
   echo "skipped $1: $2"

@@ -49,6 +49,24 @@ TEST_F(RequestTest, TakesTheMeshOfTheRun) {
   EXPECT_TRUE(Of({"train", run, "train.device=cuda"}).processes) << "a rank on a GPU is a process";
 }
 
+TEST_F(RequestTest, AnAutomaticLayoutTakesTheRanksThatThereAreToBe) {
+  EXPECT_EQ(Of({"train", run, "parallel=auto"}).mesh_ranks, 0) << "as many as the hosts take";
+  EXPECT_EQ(Of({"train", run, "parallel=auto", "plan.ranks=6"}).mesh_ranks, 6);
+  options.ranks = 8;
+  EXPECT_EQ(Of({"train", run, "parallel=auto", "plan.ranks=6"}).mesh_ranks, 8) << "--ranks comes first";
+}
+
+TEST_F(RequestTest, HandsTheClusterOnToAnAutomaticLayout) {
+  options.cluster = "polaris";
+  const std::vector<std::string> handed = {"orthant", "train", "--cluster", "polaris", run, "parallel=auto"};
+  EXPECT_EQ(Of({"train", run, "parallel=auto"}).command, handed);
+  const std::vector<std::string> own = {"orthant", "train", "--cluster=x", run, "parallel=auto"};
+  EXPECT_EQ(Of({"train", "--cluster=x", run, "parallel=auto"}).command, own) << "it names one itself";
+  const std::vector<std::string> written = {"orthant", "train", run};
+  EXPECT_EQ(Of({"train", run}).command, written) << "a written layout wants no cluster";
+  EXPECT_EQ(FindTrain(handed, "orthant")->run.path, run) << "the option's word is not the run";
+}
+
 TEST_F(RequestTest, CountsDevicesWhereRanksUseThem) {
   EXPECT_EQ(Of({"train", run}).use_devices, BuiltWithCuda());
   EXPECT_FALSE(Of({"train", run, "train.device=cpu"}).use_devices);
