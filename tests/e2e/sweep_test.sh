@@ -274,7 +274,7 @@ check "jobs without a time limit" wrong "wants a time limit" "sweep: {run: run.y
 check "threads measured for jobs" wrong "it measures this machine's threads" "sweep: {run: run.yaml, backend: mpirun, calibration: measure}"
 check "a backend of one process" wrong "it keeps all ranks in one process" "sweep: {run: run.yaml, dir: $work/none, backend: mpirun}" "grid: {comm.backend: [local]}"
 check "no such run" wrong "nowhere.yaml does not exist" "sweep: {run: nowhere.yaml}"
-check "no legal case" wrong "no case is legal" "sweep: {run: run.yaml, dir: $work/none, ranks: [5]}"
+check "no legal case" wrong "no case is legal" "sweep: {run: run.yaml, dir: $work/illegal, ranks: [5]}"
 head -c 300 "$work/small/sweep.json" >"$work/cut.json" && mv "$work/cut.json" "$work/small/sweep.json"
 check "a record cut short" fails_with 5 "sweep.json" "$binary" sweep "$sweep_file"
 check "the page of a record cut short" fails_with 5 "sweep.json" "$binary" report "$work/small"
