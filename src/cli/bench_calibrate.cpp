@@ -1,5 +1,4 @@
 // orthant bench calibrate --output here.yaml
-#include <ATen/ATen.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -23,9 +22,9 @@
 #include "orthant/bench/compute_bench.h"
 #include "orthant/core/file.h"
 #include "orthant/core/status.h"
-#include "orthant/nn/matmul.h"
 #include "orthant/plan/compute_time.h"
 #include "orthant/train/launch.h"
+#include "orthant/train/memory_estimate.h"
 
 namespace orthant {
 namespace {
@@ -160,8 +159,9 @@ Calibration CalibrationOf(const Measured& m, const std::string& name, const std:
   s.data_overlap = "backward";
   s.schedules = {"gpipe", "1f1b"};
   s.tensor_sequence = true;
-  s.transposes = MultipliesByOneDnn(at::kFloat);
-  s.through_float = ProductType(at::empty({1, 1}, at::kBFloat16)) == at::kFloat;
+  const ProductKernels kernels = ProductKernels::OfThisProcessor();
+  s.transposes = kernels.one_dnn_float;
+  s.through_float = !kernels.bfloat16_products;
   s.loss_bytes = 0;
   s.reserve = 0;
   c.constants.matmul = m.compute.products / m.compute.product;

@@ -6,10 +6,6 @@
 namespace orthant {
 namespace {
 
-Recompute RecomputeNamed(const std::string& name) {
-  return name == "full" ? Recompute::kFull : name == "selective" ? Recompute::kSelective : Recompute::kNone;
-}
-
 absl::Status Unknown(const LoadedConfig& loaded, const char* key, const std::string& why,
                      const std::string& nearest) {
   return ConfigurationError(
@@ -56,6 +52,7 @@ absl::StatusOr<FixedChoices> FixedBy(const RunConfig& config, const LoadedConfig
     if (!loaded.IsDefault(key)) *choice = value;
   };
   const ParallelConfig& p = config.parallel;
+  const PlannedLayout written = PlannedLayoutOf(config);
   take("parallel.data", p.data, &fixed.data);
   take("parallel.tensor", p.tensor, &fixed.tensor);
   // The stages' layers, where they are written, say how many stages there are.
@@ -63,13 +60,12 @@ absl::StatusOr<FixedChoices> FixedBy(const RunConfig& config, const LoadedConfig
   take("parallel.pipeline", p.pipeline, &fixed.pipeline);
   take("parallel.sequence", p.sequence, &fixed.sequence);
   take("parallel.zero", p.zero, &fixed.zero);
-  take("parallel.schedule", p.schedule == "gpipe" ? PlanSchedule::kGpipe : PlanSchedule::kOneFOneB,
-       &fixed.schedule);
+  take("parallel.schedule", written.schedule, &fixed.schedule);
   take("parallel.tensor_sequence", p.tensor_sequence, &fixed.tensor_sequence);
   take("zero.shard_ranks", config.zero.shard_ranks, &fixed.shard_ranks);
   take("zero.offload.optimizer", config.zero.offload.optimizer != "none", &fixed.offload_optimizer);
   take("zero.offload.parameters", config.zero.offload.parameters != "none", &fixed.offload_parameters);
-  take("memory.recompute", RecomputeNamed(config.memory.recompute), &fixed.recompute);
+  take("memory.recompute", written.recompute, &fixed.recompute);
   take("train.micro_batch", config.train.micro_batch, &fixed.micro_batch);
   if (absl::Status known = CheckKnown(config, loaded, machine); !known.ok()) return known;
   return fixed;

@@ -24,9 +24,7 @@ namespace orthant {
 namespace {
 
 double Number(const nlohmann::json& line, const char* key) {
-  const auto found = line.find(key);
-  return found != line.end() && found->is_number() ? found->get<double>()
-                                                   : std::numeric_limits<double>::quiet_NaN();
+  return NumberIn(line, key, std::numeric_limits<double>::quiet_NaN());
 }
 
 std::string HostName() {
