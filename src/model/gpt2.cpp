@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
+#include "c10/core/GradMode.h"
 #include "model/gpt2_specs.h"
 #include "orthant/memory/account.h"
 #include "orthant/nn/layer_norm.h"
@@ -168,7 +169,7 @@ at::Tensor Gpt2Stage::Loss(const at::Tensor& x, const at::Tensor& targets, doubl
 }
 
 at::Tensor Gpt2Stage::Logits(const at::Tensor& x, int64_t position) {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   const int64_t local = position - context_.FirstToken(config_.context);
   const bool here = local >= 0 && local < x.size(1);
   // The one rank that holds the token hands it to the others of its sequence and tensor groups. All of them

@@ -5,6 +5,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/core/dispatch/Dispatcher.h"
+#include "c10/core/GradMode.h"
 #include "orthant/nn/accumulate.h"
 #include "orthant/nn/kernels.h"
 
@@ -75,7 +76,7 @@ at::Tensor OneDnnLinear(const at::Tensor& a, const at::Tensor& weight, const at:
                  c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<Signature>();
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   return op.call(a, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt, "none",
                  c10::List<std::optional<at::Scalar>>(), "");
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "c10/core/GradMode.h"
 #include "torch/csrc/autograd/autograd.h"
 #include "torch/csrc/autograd/custom_function.h"
 
@@ -30,7 +31,7 @@ struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
     const auto* body = static_cast<const Body*>(capsule.get());
     const at::Tensor x = ctx->get_saved_variables()[0].detach().requires_grad_(true);
     {
-      const at::AutoGradMode grad_mode(true);
+      const c10::AutoGradMode grad_mode(true);
       const at::Tensor y = body->call(x);
       torch::autograd::backward({y}, {grads[0]});
     }
@@ -41,7 +42,7 @@ struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
 }  // namespace
 
 at::Tensor Recompute(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> body) {
-  if (!at::GradMode::is_enabled() || !x.requires_grad()) return body(x);
+  if (!c10::GradMode::is_enabled() || !x.requires_grad()) return body(x);
   return RecomputeFunction::apply(x, c10::make_intrusive<Body>(std::move(body)));
 }
 

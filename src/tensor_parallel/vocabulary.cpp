@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/OpMathType.h"
+#include "c10/core/GradMode.h"
 #include "orthant/memory/account.h"
 #include "orthant/nn/embedding.h"
 #include "orthant/nn/matmul.h"
@@ -157,7 +158,7 @@ at::Tensor VocabularyEmbedding(const at::Tensor& tokens, const at::Tensor& ancho
 
 at::Tensor VocabularyLoss(const at::Tensor& x, const at::Tensor& targets, Parameter& weight, double scale,
                           const TensorContext& context, double gradient_scale, int64_t block_bytes) {
-  const bool needs_grad = x.requires_grad() && at::GradMode::is_enabled();
+  const bool needs_grad = x.requires_grad() && c10::GradMode::is_enabled();
   return LossFunction::apply(x, targets, &weight, LossArguments{scale, gradient_scale, block_bytes}, &context,
                              needs_grad);
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "c10/core/GradMode.h"
 #include "orthant/memory/account.h"
 #include "torch/csrc/autograd/autograd.h"
 
@@ -44,7 +45,7 @@ at::Tensor ModelProgram::Forward(int chunk, int microbatch, const at::Tensor& in
   if (faults_ != nullptr && position_.training) faults_->At(FaultPhase::kForward);
   const PhaseScope phase(position_.training ? StepPhase::kForward : StepPhase::kEvaluate);
   const OperationScope operation("forward", -1, microbatch);
-  const at::AutoGradMode grad_mode(position_.training);
+  const c10::AutoGradMode grad_mode(position_.training);
   if (!share_.embedding && position_.training) input.requires_grad_(true);
   const at::Tensor x = share_.embedding ? model_.Embed((*batches_)[microbatch].inputs) : input;
   const at::Tensor hidden = model_.Blocks(x);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "ATen/ATen.h"
 #include "absl/strings/str_format.h"
 #include "orthant/comm/local.h"
 #include "orthant/core/process.h"

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ATen/ATen.h"
 #include "data_parallel/stores.h"
 #include "orthant/core/status.h"
 

@@ -1,6 +1,7 @@
 // The whole model on one rank against a plain GPT-2 under LibTorch's autograd: loss, every gradient, logits.
 #include <gtest/gtest.h>
 
+#include "c10/core/GradMode.h"
 #include "gpt2_reference.h"
 #include "orthant/train/comparison.h"
 #include "support/ranks.h"
@@ -87,7 +88,7 @@ void CompareWithReference(const RunConfig& config) {
 
     EXPECT_NEAR(model.EvaluateLoss(batches), expected * static_cast<double>(config.train.global_batch * 12),
                 1e-10 * expected * 72);
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     const at::Tensor window = batches[1].inputs.narrow(0, 1, 1);
     const at::Tensor logits = reference.Logits(window)[0];
     for (int64_t position : {0, 5, 11}) {

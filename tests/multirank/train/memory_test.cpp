@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ATen/ATen.h"
 #include "orthant/model/activation_bytes.h"
 #include "orthant/train/memory_advice.h"
 #include "support/measure_memory.h"

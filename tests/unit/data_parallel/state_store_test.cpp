@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "ATen/ATen.h"
 #include "data_parallel/stores.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "ATen/ATen.h"
+#include "c10/core/GradMode.h"
 #include "orthant/nn/dropout.h"
 #include "orthant/nn/layer_norm.h"
 #include "orthant/nn/matmul.h"
@@ -177,7 +178,7 @@ TEST(Recompute, WithoutAutogradIsTheBodyAndNothingElse) {
   };
   const at::Tensor leaf = at::ones({2}, at::kDouble).requires_grad_();
   {
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     EXPECT_FALSE(Recompute(leaf, body).requires_grad());
   }
   EXPECT_FALSE(Recompute(leaf.detach(), body).requires_grad());
