@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "orthant/report/markup.h"
@@ -71,6 +72,22 @@ class Drawing {
     return area_.bottom - share * (area_.bottom - area_.top);
   }
 
+  // Few values stand on the axis themselves, as 1, 2, 4, 8 ranks, as far as there is room.
+  std::vector<double> TicksOfX() const {
+    constexpr size_t kFew = 8;
+    constexpr double kRoom = 24;  // picture units of a label
+    std::set<double> values;
+    for (const Series& series : plot_.series) {
+      values.insert(series.x.begin(), series.x.end());
+      if (values.size() > kFew) return RoundTicks(area_.x_low, area_.x_high, 6);
+    }
+    std::vector<double> ticks;
+    for (auto value = values.rbegin(); value != values.rend(); ++value) {
+      if (ticks.empty() || X(ticks.back()) - X(*value) >= kRoom) ticks.push_back(*value);
+    }
+    return ticks;
+  }
+
   void Axes() {
     const std::vector<double> ticks =
         log_ ? LogTicks(range_.low, range_.high, 6) : RoundTicks(range_.low, range_.high, 6, plot_.quantity);
@@ -78,7 +95,7 @@ class Drawing {
       svg_.Line(area_.left, Y(tick), area_.right, Y(tick), "grid");
       svg_.Text(area_.left - 6, Y(tick) + 4, Show(tick, plot_.quantity), "tick", "end");
     }
-    for (const double tick : RoundTicks(area_.x_low, area_.x_high, 6)) {
+    for (const double tick : TicksOfX()) {
       svg_.Line(X(tick), area_.bottom, X(tick), area_.bottom + 4, "axis");
       svg_.Text(X(tick), area_.bottom + 16, Show(tick, Quantity::kCount), "tick", "middle");
     }

@@ -141,6 +141,20 @@ TEST(LinePlot, FirstAndLastPointStandAtTheEdges) {
   EXPECT_THAT(svg, Not(HasSubstr("class=\"log\""))) << "a value of 0 has no place on that scale";
 }
 
+TEST(LinePlot, FewValuesOfXAreTheTicksWhereThereIsRoom) {
+  const std::vector<double> ranks = {1, 2, 4, 8, 16};
+  LinePlot plot{"t", "ranks", "", Quantity::kNumber, true, {{"a", ranks, {0.1, 0.2, 0.3, 0.4, 0.5}, 0}}};
+  const auto label = [&](const std::string& text) {
+    return DrawFile(plot).find(">" + text + "</text>") != std::string::npos;
+  };
+  for (const char* tick : {"1", "4", "8", "16"}) EXPECT_TRUE(label(tick)) << tick;
+  EXPECT_FALSE(label("2.5"));
+  plot.series[0].x = {1, 64, 128, 2048, 4096};
+  EXPECT_TRUE(label("4.1k")) << DrawFile(plot);
+  EXPECT_TRUE(label("128"));
+  EXPECT_FALSE(label("64")) << "128's place";
+}
+
 TEST(LinePlot, InWordsSaysWhatThereIsToSee) {
   EXPECT_EQ(InWords(TwoCurves()),
             "a <b>: from 4 at step 1 to 2 at step 3; lowest 2 at step 3, highest 4 at step 1. "
