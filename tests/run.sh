@@ -36,6 +36,13 @@ while (($#)); do
 done
 ((${#PRESETS[@]})) || PRESETS=(release)
 
+# Two at once would count each other's results. Only this shell holds the lock: what tests leave behind does not.
+mkdir -p build
+exec {LOCK}>build/.tests.lock
+if has flock && ! flock --nonblock "$LOCK"; then
+  fail 1 "another tests/run.sh is at work in $ORTHANT_HOME" "Wait for its end, or use a clone of your own"
+fi
+
 PASSED=0 FAILED=0 SKIPPED=0 SUMMARY=()
 BLOCKED=$(mktemp) # why a tier cannot run, as its own check says
 trap 'rm -f "$BLOCKED"' EXIT
@@ -140,6 +147,7 @@ run_tier() {
     # Root in a container: OpenMPI wants to be told, and its single-copy transfer wants ptrace.
     [[ $EUID -ne 0 ]] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy_mechanism:-none}
+    exec {LOCK}>&-
     exec timeout --kill-after=20 "$limit" "${launch[@]}" ctest --test-dir "build/$PRESET" --label-regex "^$TIER\$" \
       "${select[@]}" --output-on-failure --no-tests=ignore --parallel "$(test_jobs)" \
       --output-junit "$ORTHANT_HOME/$results/$TIER.xml" --output-log "$log"
