@@ -4,9 +4,11 @@
 #include <chrono>
 #include <functional>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "ATen/ATen.h"
+#include "orthant/core/median.h"
 #include "orthant/nn/matmul.h"
 
 namespace orthant {
@@ -29,8 +31,7 @@ double MedianSeconds(double seconds, Communicator& world, const std::function<vo
     work();
     samples.push_back(Since(start));
   }
-  std::sort(samples.begin(), samples.end());
-  return samples[samples.size() / 2];
+  return MedianOf(std::move(samples));
 }
 
 // The least of all ranks' values.
@@ -100,16 +101,9 @@ ComputeRates BenchCompute(double seconds, Communicator& world, const RankEnviron
   at::Tensor sum = at::empty_like(wide);
   rates.memory = 3.0 * static_cast<double>(wide.nbytes()) /
                  MedianSeconds(seconds, world, [&] { at::add_out(sum, wide, wide); });
-  const at::Tensor small = at::ones({8});
-  constexpr int kCalls = 1000;
-  rates.operation = MedianSeconds(seconds, world,
-                                  [&] {
-                                    for (int i = 0; i < kCalls; ++i) at::add(small, small);
-                                  }) /
-                    kCalls;
   for (double* rate : {&rates.product, &rates.products, &rates.memory}) *rate = Least(world, *rate);
   rates.skew = SkewSeconds(seconds, world);
-  for (double* time : {&rates.operation, &rates.skew, &rates.score, &rates.score_depth, &rates.activation})
+  for (double* time : {&rates.skew, &rates.score, &rates.score_depth, &rates.activation})
     *time = -Least(world, -*time);
   return rates;
 }

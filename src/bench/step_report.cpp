@@ -3,20 +3,10 @@
 #include <algorithm>
 #include <functional>
 
+#include "orthant/core/median.h"
+
 namespace orthant {
 namespace {
-
-double Quantile(std::vector<double> values, double share) {
-  std::sort(values.begin(), values.end());
-  const double place = share * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<size_t>(place);
-  const size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
-}
-
-double Median(std::vector<double> values) {
-  return Quantile(std::move(values), 0.5);
-}
 
 OverRanks Over(const std::vector<std::vector<StepSample>>& samples,
                const std::function<double(const StepSample&)>& figure) {
@@ -24,13 +14,13 @@ OverRanks Over(const std::vector<std::vector<StepSample>>& samples,
   for (const std::vector<StepSample>& steps : samples) {
     std::vector<double> values;
     for (const StepSample& sample : steps) values.push_back(figure(sample));
-    ranks.push_back(Median(std::move(values)));
+    ranks.push_back(MedianOf(std::move(values)));
   }
   OverRanks over;
   const auto slowest = std::max_element(ranks.begin(), ranks.end());
   over.slowest = *slowest;
   over.slowest_rank = slowest - ranks.begin();
-  over.median = Median(std::move(ranks));
+  over.median = MedianOf(std::move(ranks));
   return over;
 }
 
@@ -55,7 +45,7 @@ StepReport Summarize(const std::vector<std::vector<StepSample>>& samples) {
   for (const std::vector<StepSample>& steps : samples) {
     for (size_t s = 0; s < steps.size(); ++s) slowest[s] = std::max(slowest[s], steps[s].seconds);
   }
-  report.median = Median(slowest);
+  report.median = MedianOf(slowest);
   report.min = Quantile(slowest, 0.0);
   report.max = Quantile(slowest, 1.0);
   report.lower_quartile = Quantile(slowest, 0.25);

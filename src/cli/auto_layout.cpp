@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -22,16 +21,9 @@ namespace {
 
 constexpr int64_t kTried = 64;  // layouts of the planner's list that the trainer's rules are tried on
 
-// The name of a cluster and where it stood: "--cluster ", "run.yaml:3: plan.cluster = ".
-struct ClusterName {
-  std::string name, given;
-};
-
 absl::StatusOr<ClusterName> NameCluster(const PlanKeys& plan, const LoadedConfig& loaded,
                                         const std::string& option) {
-  if (!option.empty()) return ClusterName{option, "--cluster "};
-  const char* variable = std::getenv("ORTHANT_CLUSTER");
-  if (variable != nullptr && *variable != 0) return ClusterName{variable, "ORTHANT_CLUSTER = "};
+  if (ClusterName named = ClusterNamed(option); !named.name.empty()) return named;
   if (!plan.cluster.empty())
     return ClusterName{plan.cluster, absl::StrCat(loaded.OriginOf("plan.cluster"), ": plan.cluster = ")};
   return ConfigurationError(absl::StrCat(
@@ -156,6 +148,13 @@ void DescribeRunFile(Fields& fields, RunConfig& config, PlanKeys& plan) {
 absl::StatusOr<LoadedConfig> LoadRunFile(const RunFileOptions& options, RunConfig* config, PlanKeys* plan) {
   return LoadConfig(options.path, options.overrides,
                     [&](Fields& fields) { DescribeRunFile(fields, *config, *plan); });
+}
+
+absl::Status CheckElastic(const PlanKeys& plan, const LoadedConfig& loaded, const std::string& given) {
+  if (!plan.automatic()) return absl::OkStatus();
+  return ConfigurationError(absl::StrCat(loaded.Cite("parallel.layout"), ": ", given,
+                                         " makes parallel.data of a run smaller, and parallel: auto chooses "
+                                         "it; write the degrees out, or leave --elastic out"));
 }
 
 void AddPlanCluster(CLI::App& command, std::string* cluster) {

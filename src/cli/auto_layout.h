@@ -32,6 +32,10 @@ void DescribeRunFile(Fields& fields, RunConfig& config, PlanKeys& plan);
 // As LoadRun, which refuses a layout that is auto, for the commands that can choose one.
 absl::StatusOr<LoadedConfig> LoadRunFile(const RunFileOptions& options, RunConfig* config, PlanKeys* plan);
 
+// Whether `orthant launch --elastic` can have the run: it makes parallel.data smaller, which must not be the
+// planner's. `given`: the option, and of what.
+absl::Status CheckElastic(const PlanKeys& plan, const LoadedConfig& loaded, const std::string& given);
+
 // --cluster of the commands that take `parallel: auto`.
 void AddPlanCluster(CLI::App& command, std::string* cluster);
 

@@ -224,7 +224,6 @@ absl::Status Write(const Options& options, const Measured& m) {
                                          {"products_flops", r.products},
                                          {"memory_bytes_per_second", r.memory},
                                          {"block_seconds", m.block},
-                                         {"operation_seconds", r.operation},
                                          {"score_seconds", r.score},
                                          {"activation_seconds", r.activation},
                                          {"node_bytes_per_second", NodeBandwidth(m)},

@@ -174,19 +174,15 @@ absl::StatusOr<std::string> RunFolderOf(const std::optional<TrainCommand>& train
     PlanKeys plan;
     const absl::StatusOr<LoadedConfig> loaded = LoadRunFile(train->run, &config, &plan);
     if (!loaded.ok()) return loaded.status();
-    if (elastic && plan.automatic()) {
-      return ConfigurationError(loaded->Cite("parallel.layout") +
-                                ": --elastic makes parallel.data of a run smaller, and parallel: auto "
-                                "chooses it; write the degrees "
-                                "out, or leave --elastic out");
+    if (elastic) {
+      if (absl::Status able = CheckElastic(plan, *loaded, "--elastic"); !able.ok()) return able;
     }
     return config.RunDir();
   }
   if (!elastic) return "";
   return ConfigurationError(
       "--elastic changes parallel.data of a run, and the command has no 'orthant train RUN.yaml' in it; "
-      "write it "
-      "out, or leave --elastic out");
+      "write it out, or leave --elastic out");
 }
 
 // A program that is run as it stands.

@@ -154,16 +154,16 @@ absl::StatusOr<std::vector<std::string>> SplitWords(const std::string& text) {
   return words;
 }
 
-std::string ClusterNamed(const std::string& option) {
+ClusterName ClusterNamed(const std::string& option) {
+  if (!option.empty()) return {option, "--cluster "};
   const char* variable = std::getenv("ORTHANT_CLUSTER");
-  return option.empty() && variable != nullptr ? variable : option;
+  return {variable != nullptr ? variable : "", "ORTHANT_CLUSTER = "};
 }
 
 absl::StatusOr<ClusterConfig> ClusterOf(const std::string& option, const std::string& self) {
-  const std::string name = ClusterNamed(option);
-  if (name.empty()) return ClusterConfig();
-  const absl::StatusOr<std::string> path =
-      FindCluster(name, self, option.empty() ? "ORTHANT_CLUSTER = " : "--cluster ");
+  const ClusterName cluster = ClusterNamed(option);
+  if (cluster.name.empty()) return ClusterConfig();
+  const absl::StatusOr<std::string> path = FindCluster(cluster.name, self, cluster.given);
   return path.ok() ? LoadCluster(*path) : path.status();
 }
 

@@ -45,8 +45,13 @@ std::string OwnPath();
 // quote that does not end.
 absl::StatusOr<std::vector<std::string>> SplitWords(const std::string& text);
 
-// What --cluster says or, without it, ORTHANT_CLUSTER; "": neither.
-std::string ClusterNamed(const std::string& option);
+// The name of a cluster and where it stood: "--cluster ", "run.yaml:3: plan.cluster = ".
+struct ClusterName {
+  std::string name, given;
+};
+
+// What --cluster says or, without it, ORTHANT_CLUSTER. The name is "" with neither.
+ClusterName ClusterNamed(const std::string& option);
 
 // The cluster's file of --cluster or, without it, ORTHANT_CLUSTER; defaults without either.
 absl::StatusOr<ClusterConfig> ClusterOf(const std::string& option, const std::string& self);

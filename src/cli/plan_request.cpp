@@ -81,7 +81,7 @@ void LimitMemoryTo(int64_t bytes, SearchRequest* request) {
 
 absl::Status CheckNodes(const SearchRequest& request) {
   const Machine& machine = request.machine;
-  if (request.HasNodesFor(request.ranks)) return absl::OkStatus();
+  if (machine.HasNodesFor(request.ranks)) return absl::OkStatus();
   return ConfigurationError(absl::StrCat(
       request.ranks_word, request.ranks, ": ", machine.name, " has one node of ", machine.node_ranks,
       " devices by its file (performance.network_bandwidth is 0); nearest legal: ", machine.node_ranks));

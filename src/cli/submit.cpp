@@ -82,7 +82,7 @@ std::vector<std::string> Work(const Options& options, const std::string& self,
     words.insert(words.end(), {option, value});
   };
   // The job may not have the environment of this shell.
-  if (const std::string cluster = ClusterNamed(options.cluster); !cluster.empty()) {
+  if (const std::string cluster = ClusterNamed(options.cluster).name; !cluster.empty()) {
     const bool path = absl::StrContains(cluster, '/') || absl::EndsWith(cluster, ".yaml");
     add("--cluster", path ? std::filesystem::absolute(cluster).string() : cluster);
   }
@@ -122,10 +122,7 @@ absl::Status TryLayout(const Options& options, const RankLayout& layout, const R
                        const std::vector<std::string>& launch_words) {
   if (!plan.automatic()) return absl::OkStatus();
   if (std::find(launch_words.begin(), launch_words.end(), "--elastic") != launch_words.end()) {
-    return ConfigurationError(
-        absl::StrCat(loaded.Cite("parallel.layout"),
-                     ": --launch-args has --elastic, which makes parallel.data smaller, and parallel: auto "
-                     "chooses it; write the degrees out, or leave --elastic out"));
+    return CheckElastic(plan, loaded, "--elastic of --launch-args");
   }
   const absl::StatusOr<LayoutChoice> choice =
       ChooseLayout(config, loaded, plan, options.cluster, {layout.ranks(), "ranks: "});

@@ -54,7 +54,7 @@ absl::StatusOr<std::string> LoadCase(const SweepFile& file, const SweepCase& one
 
 void PredictOne(const Machine& machine, const RunConfig& config, CaseRecord* record) {
   const int64_t ranks = config.parallel.degrees().world();
-  if (ranks > machine.node_ranks && machine.network_bandwidth == 0) return;
+  if (!machine.HasNodesFor(ranks)) return;
   const absl::StatusOr<Workload> workload = WorkloadOf(config);
   if (!workload.ok()) return;
   const absl::StatusOr<LayoutPrediction> prediction = Predict(machine, *workload, PlannedLayoutOf(config));

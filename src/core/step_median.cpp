@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
+
+#include "orthant/core/median.h"
 
 namespace orthant {
 
@@ -17,10 +20,7 @@ double MedianAfterWarmUp(const std::vector<double>& steps) {
     if (std::isfinite(steps[i])) values.push_back(steps[i]);
   }
   if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+  return MedianOf(std::move(values));
 }
 
 }  // namespace orthant

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "doctor/judging.h"
+#include "orthant/core/median.h"
 #include "orthant/core/text.h"
 
 namespace orthant::doctor {
@@ -34,8 +35,8 @@ Check Disk(const Survey& survey) {
             "choose a folder that can be written: run.dir, or --dir here"};
   }
   check.text = absl::StrCat(
-      survey.folder, ": writes ", FormatBytes(Median(writes)), "/s, reads ", FormatBytes(Median(reads)), "/s",
-      survey.between_hosts() ? " on each host at once" : "", direct ? "" : " (through the page cache)");
+      survey.folder, ": writes ", FormatBytes(MedianOf(writes)), "/s, reads ", FormatBytes(MedianOf(reads)),
+      "/s", survey.between_hosts() ? " on each host at once" : "", direct ? "" : " (through the page cache)");
   std::vector<std::string> slow;
   for (const size_t i : OddOnes(costs, {.factor = 3}))
     slow.push_back(absl::StrCat(names[i], " (", FormatBytes(writes[i]), "/s)"));
@@ -43,7 +44,7 @@ Check Disk(const Survey& survey) {
     check.state = State::kWarn;
     absl::StrAppend(&check.text, "; slow on ", ListNames(slow));
     check.remedy = "look at that host's mount and its link to the file system";
-  } else if (Median(writes) < kSlowDisk) {
+  } else if (MedianOf(writes) < kSlowDisk) {
     check.state = State::kWarn;
     check.remedy = "checkpoints will take long: use scratch, or more stripes (lfs setstripe -c -1)";
   }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "doctor/judging.h"
+#include "orthant/core/median.h"
 #include "orthant/core/text.h"
 
 namespace orthant::doctor {
@@ -20,7 +21,7 @@ double Middle(const Survey& survey, const HostGroup& host,
               const std::function<double(const RankFacts&)>& value) {
   std::vector<double> values;
   for (const int rank : host.ranks) values.push_back(value(survey.ranks[static_cast<size_t>(rank)]));
-  return Median(std::move(values));
+  return MedianOf(std::move(values));
 }
 
 // A rate that each host should have alike: names the hosts that are slower than most.
@@ -40,7 +41,7 @@ Check JudgeRate(const Survey& survey, const Rate& rate,
     rates.push_back(Middle(survey, host, value));
     costs.push_back(rates.back() > 0 ? rate.scale / rates.back() : 0);
   }
-  const double typical = Median(rates);
+  const double typical = MedianOf(rates);
   check.text = absl::StrFormat("%.3g %s", typical / rate.scale, rate.unit);
   if (survey.between_hosts()) {
     const auto [low, high] = std::minmax_element(rates.begin(), rates.end());
@@ -158,7 +159,7 @@ Check JudgeLinks(const Survey& survey, const LinkCost& cost) {
   for (const Link& link : survey.links) costs.push_back(cost.of(link));
   const auto [least, most] = std::minmax_element(costs.begin(), costs.end());
   const char* what = survey.between_hosts() ? "host" : "rank";
-  check.text = absl::StrCat(cost.text(Median(costs)), " between ", what, "s (", survey.links.size(),
+  check.text = absl::StrCat(cost.text(MedianOf(costs)), " between ", what, "s (", survey.links.size(),
                             survey.links.size() == 1 ? " link" : " links", ": ", cost.text(*least), " to ",
                             cost.text(*most), ")");
   const SlowLinks slow = FindSlowLinks(static_cast<int>(survey.nodes.size()), survey.links, costs, cost.rule);
@@ -201,7 +202,7 @@ Check LinkLatency(const Survey& survey) {
   if (check.state != State::kOk || !survey.between_hosts()) return check;
   std::vector<double> all;
   for (const Link& link : survey.links) all.push_back(link.latency);
-  if (Median(all) < kSlowNetwork) return check;
+  if (MedianOf(all) < kSlowNetwork) return check;
   check.state = State::kWarn;
   absl::StrAppend(&check.text, ": no host is worse than the others, but this is no network for training");
   check.remedy =

@@ -7,6 +7,8 @@
 #include <random>
 #include <set>
 
+#include "orthant/core/median.h"
+
 namespace orthant::doctor {
 namespace {
 
@@ -105,7 +107,7 @@ bool BlameOne(const std::map<int, int>& measured, const std::vector<Link>& links
   // Two nodes with equally many: either could be it.
   if (worst < 0 || most < 2 || !alone) return false;
   found->nodes.push_back(worst);
-  found->costs.push_back(Median(by_node[worst]));
+  found->costs.push_back(MedianOf(by_node[worst]));
   std::erase_if(*slow, [&](size_t i) { return links[i].a == worst || links[i].b == worst; });
   return true;
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "ATen/ATen.h"
+#include "orthant/core/median.h"
 #include "orthant/doctor/measure.h"
 
 namespace orthant::doctor {
@@ -70,7 +71,7 @@ Link MeasureAsking(Communicator& world, int a, int b, int peer) {
     link.clock_error = (after - before) / 2;
   }
   link.latency = best / 2;
-  link.median_latency = Median(times) / 2;
+  link.median_latency = MedianOf(times) / 2;
   const at::Tensor probe = Bytes(kProbeBytes);
   end.Ask(probe, probe);
   const at::Tensor size = at::full({1}, LargeBytes(end.Ask(probe, probe)), at::kLong);

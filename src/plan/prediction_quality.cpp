@@ -4,17 +4,13 @@
 #include <cmath>
 #include <numeric>
 
+#include "orthant/core/median.h"
+
 namespace orthant {
 namespace {
 
 double MeanOf(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-double MiddleOf(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 std::vector<double> RanksOf(const std::vector<double>& values) {
@@ -51,7 +47,7 @@ PredictionQuality QualityOf(const std::vector<double>& predicted, const std::vec
     sizes.push_back(std::abs(errors.back()));
   }
   const auto choice = std::min_element(predicted.begin(), predicted.end()) - predicted.begin();
-  return {MeanOf(sizes), MiddleOf(sizes), MiddleOf(errors),
+  return {MeanOf(sizes), MedianOf(sizes), MedianOf(errors),
           Correlation(RanksOf(predicted), RanksOf(measured)),
           measured[static_cast<size_t>(choice)] / *std::min_element(measured.begin(), measured.end()) - 1};
 }

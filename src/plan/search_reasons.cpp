@@ -44,7 +44,7 @@ std::string Grown(const StepParts& best, const StepParts& other) {
 }
 
 bool HasLayout(SearchRequest request, int64_t ranks, int64_t batch) {
-  if (!request.HasNodesFor(ranks)) return false;
+  if (!request.machine.HasNodesFor(ranks)) return false;
   request.ranks = ranks;
   request.workload.global_batch = batch;
   request.keep = 1;
@@ -125,7 +125,7 @@ absl::Status WhyNothing(const SearchRequest& request, const SearchResult& result
                                   "none stays below the ", Bytes(request.Capacity()),
                                   " that a device has for tensors\n  nearest: ", near.layout.ToString(), ": ",
                                   Memory(request, near.layout), "\n  it would take: ", Wanted(request, near));
-  for (int64_t times = 2; times <= 64 && request.HasNodesFor(request.ranks * times); times *= 2) {
+  for (int64_t times = 2; times <= 64 && request.machine.HasNodesFor(request.ranks * times); times *= 2) {
     SearchRequest more = request;
     more.ranks = request.ranks * times;
     more.keep = 1;

@@ -11,9 +11,9 @@
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
+#include "orthant/core/json_parts.h"
 #include "orthant/core/status.h"
 #include "orthant/report/run_data.h"
-#include "report/json_parts.h"
 
 namespace orthant {
 namespace {

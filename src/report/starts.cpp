@@ -1,8 +1,8 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "orthant/core/json_parts.h"
 #include "orthant/mesh/parallel_config.h"
 #include "orthant/report/run_data.h"
-#include "report/json_parts.h"
 
 namespace orthant {
 namespace {

@@ -1,8 +1,6 @@
 #include "orthant/report/watch.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,9 +14,10 @@
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
+#include "orthant/core/file_lock.h"
+#include "orthant/core/json_parts.h"
 #include "orthant/core/terminal.h"
 #include "orthant/report/scale.h"
-#include "report/json_parts.h"
 
 namespace orthant {
 namespace {
@@ -37,35 +36,19 @@ bool Lives(int64_t pid) {
   return pid <= 0 || kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
 }
 
-// Of RUN_DIR/lock, which a run holds from its first moment to its last.
-enum class Lock {
-  kUnknown,  // there is none, or its file system has no locks
-  kFree,
-  kHeld,
-};
-
-Lock LockOf(const std::string& folder) {
-  const int file = open((folder + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return Lock::kUnknown;
-  const bool got = flock(file, LOCK_SH | LOCK_NB) == 0;
-  const int error = errno;
-  close(file);
-  if (got) return Lock::kFree;
-  return error == EWOULDBLOCK ? Lock::kHeld : Lock::kUnknown;
-}
-
 // A start that wrote no end. A process id says little, as another process may have it by now.
-RunStatus StatusOfOpenStart(const nlohmann::json& start, Lock lock) {
+RunStatus StatusOfOpenStart(const nlohmann::json& start, FileLock lock) {
   const std::string host = TextIn(start, "host");
   const int64_t pid = IntegerIn(start, "pid");
   const std::string where = absl::StrCat("process ", pid, " on ", host);
-  const bool gone = host == HostName() && (lock == Lock::kFree || (lock == Lock::kUnknown && !Lives(pid)));
+  const bool gone =
+      host == HostName() && (lock == FileLock::kFree || (lock == FileLock::kUnknown && !Lives(pid)));
   if (gone) return {RunState::kBroken, absl::StrCat("broken off: ", where, " is gone"), false};
   return {RunState::kUnderWay, absl::StrCat("under way: ", where), false};
 }
 
 // As starts.json has it.
-RunStatus StatusOnRecord(const std::string& folder, Lock lock) {
+RunStatus StatusOnRecord(const std::string& folder, FileLock lock) {
   const absl::StatusOr<std::string> text = ReadFile(folder + "/starts.json");
   if (!text.ok()) return {RunState::kNotBegun, "no start on record", false};
   const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
@@ -128,9 +111,9 @@ void MetricsFollower::Take(const nlohmann::json& line) {
 }
 
 RunStatus StatusOfRun(const std::string& folder) {
-  const Lock lock = LockOf(folder);
+  const FileLock lock = LockOn(folder + "/lock");  // a run holds it from its first moment to its last
   const RunStatus recorded = StatusOnRecord(folder, lock);
-  if (lock != Lock::kHeld || recorded.state == RunState::kUnderWay) return recorded;
+  if (lock != FileLock::kHeld || recorded.state == RunState::kUnderWay) return recorded;
   // A start goes on record when it has loaded its checkpoint; the lock's text says whose it is until then.
   const absl::StatusOr<std::string> holder = ReadFile(folder + "/lock");
   return {RunState::kUnderWay,

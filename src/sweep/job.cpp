@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "orthant/core/file.h"
+#include "orthant/core/json_parts.h"
 #include "orthant/core/status.h"
 #include "orthant/core/subprocess.h"
 #include "sweep/cut_text.h"
@@ -18,6 +19,7 @@
 namespace orthant {
 namespace {
 
+constexpr double kAskSeconds = 60;  // that a scheduler may take to answer
 constexpr int kInternal = static_cast<int>(ExitCode::kInternal);
 
 bool IsNumber(absl::string_view text) {
@@ -26,6 +28,8 @@ bool IsNumber(absl::string_view text) {
 }
 
 JobAnswer Unknown(const std::string& program, const SubprocessResult& result) {
+  if (result.too_long)
+    return {JobState::kUnknown, absl::StrCat(program, " did not answer in ", kAskSeconds, " s")};
   const std::string said(absl::StripAsciiWhitespace(result.output));
   return {JobState::kUnknown,
           absl::StrCat(program, " ended with ", result.exit_code, ": ", Beginning(said, 200))};
@@ -91,13 +95,9 @@ Start NewestStart(const std::string& folder, int earlier) {
   const nlohmann::json& end = starts.back()["end"];
   if (!end.is_object()) return start;
   start.ended = true;
-  const auto word = [&end](const char* key) {
-    return end.contains(key) && end[key].is_string() ? end[key].get<std::string>() : "";
-  };
-  start.outcome = word("outcome");
-  start.message = word("message");
-  if (end.contains("exit_code") && end["exit_code"].is_number_integer() && end["exit_code"] != 0)
-    start.exit_code = end["exit_code"].get<int>();
+  start.outcome = TextIn(end, "outcome");
+  start.message = TextIn(end, "message");
+  if (const int64_t code = IntegerIn(end, "exit_code"); code != 0) start.exit_code = static_cast<int>(code);
   return start;
 }
 
@@ -135,11 +135,14 @@ std::string JobIn(const std::string& output) {
 
 JobAnswer AskForJob(const std::string& job) {
   if (job.empty()) return {JobState::kUnknown, "the job's number is not known"};
+  SubprocessOptions limits;
+  limits.seconds = kAskSeconds;
   if (IsNumber(job)) {
-    const absl::StatusOr<SubprocessResult> squeue = RunProgram({"squeue", "-h", "-j", job, "-o", "%T"});
+    const absl::StatusOr<SubprocessResult> squeue =
+        RunProgram({"squeue", "-h", "-j", job, "-o", "%T"}, limits);
     if (squeue.ok()) return FromSqueue(*squeue);
   }
-  const absl::StatusOr<SubprocessResult> qstat = RunProgram({"qstat", "-f", job});
+  const absl::StatusOr<SubprocessResult> qstat = RunProgram({"qstat", "-f", job}, limits);
   if (qstat.ok()) return FromQstat(*qstat);
   return {JobState::kUnknown,
           IsNumber(job) ? "neither squeue nor qstat can be started here" : "qstat cannot be started here"};

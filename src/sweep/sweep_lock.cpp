@@ -13,6 +13,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "orthant/core/file.h"
+#include "orthant/core/file_lock.h"
 #include "orthant/core/status.h"
 
 namespace orthant {
@@ -20,15 +21,6 @@ namespace {
 
 std::string Reason(int error) {
   return std::generic_category().message(error);
-}
-
-// Whether another process holds the lock; not where there are no locks, or none was made.
-bool IsHeld(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (descriptor < 0) return false;
-  const bool held = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  ::close(descriptor);
-  return held;
 }
 
 }  // namespace
@@ -54,7 +46,7 @@ FolderWait WaitForFolder(const std::string& folder, double seconds, const SweepS
   const std::string path = folder + "/lock";
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   FolderWait wait;
-  while (IsHeld(path)) {
+  while (LockOn(path) == FileLock::kHeld) {
     if (std::chrono::steady_clock::now() >= end) {
       const absl::StatusOr<std::string> text = ReadFile(path);
       wait.holder = text.ok() ? std::string(absl::StripAsciiWhitespace(*text)) : "";

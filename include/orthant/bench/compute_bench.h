@@ -15,7 +15,6 @@ struct ComputeRates {
   double activation = 0;   // s of an element of GELU
   double memory = 0;       // bytes/s that an element-wise operation reads and writes
   double skew = 0;         // s that an all-reduce of almost nothing takes behind half a block's work
-  double operation = 0;    // s of an operation on almost nothing
 };
 
 // Collective over `world`; about `seconds` a rate.

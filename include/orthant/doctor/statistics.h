@@ -6,13 +6,9 @@
 
 namespace orthant::doctor {
 
-// The middle value; of an even number the mean of the two in the middle. 0 of none.
-double Median(std::vector<double> values);
 // The middle value; of an even number the lower of the two in the middle, so that half of all may be too
 // large and the other half is still what counts. 0 of none.
 double LowMedian(std::vector<double> values);
-// The value below which `fraction` (0 .. 1) of the values lie, between neighbours by proportion. 0 of none.
-double Quantile(std::vector<double> values, double fraction);
 // The standard deviation that a normal distribution with this median absolute deviation (from the low median)
 // has: 1.4826 x MAD, Rousseeuw and Croux 1993. 0 of fewer than two.
 double RobustSigma(const std::vector<double>& values);

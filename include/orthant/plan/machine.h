@@ -27,6 +27,8 @@ struct Machine {
   double MemoryRate() const { return memory_bandwidth * constants().memory; }
   double NetworkRate() const { return network_bandwidth * constants().network; }  // of a node
   double NodeRate() const { return node_bandwidth * constants().node_link; }      // of a device
+  // Whether the machine's file says enough for so many ranks: more than a node of them want a network.
+  bool HasNodesFor(int64_t ranks) const { return ranks <= node_ranks || network_bandwidth > 0; }
   // Bytes that a rank's tensors may take; 0: no limit.
   double Capacity() const { return memory_bytes > 0 ? memory_bytes - software().reserve : 0; }
 };

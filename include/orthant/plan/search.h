@@ -40,10 +40,6 @@ struct SearchRequest {
   std::vector<Recompute> recompute = {Recompute::kNone, Recompute::kSelective, Recompute::kFull};
 
   double Capacity() const { return machine.Capacity() * (1 - kMemoryMargin); }  // bytes; 0: no limit
-  // Whether the machine's file says enough for so many: more than a node of them want a network.
-  bool HasNodesFor(int64_t count) const {
-    return count <= machine.node_ranks || machine.network_bandwidth > 0;
-  }
 };
 
 // Layouts that have something in common, as "tensor 16", "ZeRO 3, recompute none" or "ZeRO alone".
