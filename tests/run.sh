@@ -174,7 +174,7 @@ run_tier() {
 }
 
 # Programs of tier multirank and mpi bring a thread or process per rank: one program at a time.
-test_jobs() { if [[ "$TIER" == unit ]]; then nproc 2>/dev/null || echo 2; else echo 1; fi; }
+test_jobs() { if [[ "$TIER" == @(unit|e2e) ]]; then nproc 2>/dev/null || echo 2; else echo 1; fi; }
 
 # The build for GPUs, as far as any machine can check it: few targets, and most of their objects are those of the
 # other presets, from the compiler cache.
