@@ -30,6 +30,7 @@ absl::StatusOr<Workload> WorkloadOf(const RunConfig& config, const LoadedConfig*
   workload.dtype = config.train.dtype;
   workload.precision = PrecisionOfDtype(config.train.dtype);
   if (config.train.gradient_dtype == "same") workload.precision.gradient = workload.precision.value;
+  workload.prefetch_bytes = static_cast<double>(config.zero.prefetch_bytes);
   if (absl::Status checked = CheckPlanModel(workload.model, loaded); !checked.ok()) return checked;
   return workload;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,13 +37,19 @@ StageMemory States(const Workload& w, const PlannedLayout& l, double elements) {
   return s;
 }
 
-// Units that are whole for a while under ZeRO 2 and 3: the one in use and one on its way.
-double UnitsWhole(const Workload& w, const PlannedLayout& l, double block, double ends) {
-  if (l.Shards() <= 1) return 0;
-  const double unit = std::max(block, ends);
+// Elements of blocks that ZeRO 3 has gathered ahead, of a stage that has `others` beside the unit in use.
+double GatheredAhead(const Workload& w, double block, double others) {
+  if (w.prefetch_bytes == 0) return 0;
+  const double fit = std::floor(w.prefetch_bytes / (block * w.precision.value)) * block;
+  return std::max(block, std::min(fit, others));
+}
+
+// Units that are whole for a while: under ZeRO 2 and 3 the gradient of `unit`, which is in use, and of one on
+// its way, under 3 the values of `unit` and of those ahead. Elements.
+double UnitsWhole(const Workload& w, const PlannedLayout& l, double unit, double on_its_way, double ahead) {
   double bytes = 0;
-  if (l.zero >= 2) bytes += (unit + block) * w.precision.gradient;
-  if (l.zero >= 3) bytes += (unit + block) * w.precision.value;
+  if (l.zero >= 2) bytes += (unit + on_its_way) * w.precision.gradient;
+  if (l.zero >= 3) bytes += (unit + ahead) * w.precision.value;
   return bytes;
 }
 
@@ -179,7 +186,8 @@ std::vector<StageMemory> MemoryOfStages(const Machine& machine, const Workload& 
     for (int64_t chunk = 0; chunk < l.chunks; ++chunk)
       mine += layers[static_cast<size_t>(chunk * l.pipeline + rank)];
     const bool first = rank == 0, last = rank == l.pipeline - 1;
-    StageMemory s = States(w, l, StageParameters(m, l, mine, first, last));
+    const double all = StageParameters(m, l, mine, first, last);
+    StageMemory s = States(w, l, all);
     const double live = LiveMicrobatches(l, microbatches, rank);
     s.activations = live * static_cast<double>(mine) * block.kept;
     if (m.dropout > 0 && first) s.activations += live * held * h;  // the embedding's mask
@@ -191,10 +199,14 @@ std::vector<StageMemory> MemoryOfStages(const Machine& machine, const Workload& 
       s.loss = per_logit > 0 ? rows * classes * per_logit
                              : BlockedLoss(ProductsOf(machine.software(), w), w, rows, classes);
     }
-    // Logits are gone by then: the larger of the two is the peak.
-    const double backward = block.again + BackwardBytes(machine, w, l, rows);
-    s.working +=
-        UnitsWhole(w, l, block_elements, first || last ? table : 0) + std::max(0.0, backward - s.loss);
+    // The peak is in the head or in a block's backward, when logits and the table are gone; but in a pipeline
+    // the first stage's table is the gradient on its way from one microbatch's backward to the next.
+    const double unit = block_elements, ends = std::max(unit, table);
+    const double at_block =
+        block.again + BackwardBytes(machine, w, l, rows) +
+        UnitsWhole(w, l, unit, first && !last ? ends : unit, GatheredAhead(w, unit, all - unit));
+    const double at_head = s.loss + (last ? UnitsWhole(w, l, ends, unit, unit) : 0);
+    s.working += std::max(at_block, at_head) - s.loss;
     stages.push_back(s);
   }
   return stages;

@@ -52,6 +52,8 @@ struct Workload {
   int64_t global_batch = 1;  // samples
   std::string dtype = "bf16";
   PlannedPrecision precision;
+  // Bytes of values that ZeRO 3 gathers ahead of their use: the next block, and more while they fit; 0: none.
+  double prefetch_bytes = 1;
 
   int64_t TokensPerStep() const { return global_batch * model.context; }
   int64_t Microbatches(const PlannedLayout& layout) const {

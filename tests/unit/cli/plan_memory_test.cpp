@@ -35,21 +35,23 @@ RunConfig Base(double dropout, const char* dtype) {
   return c;
 }
 
-double Planned(const RunConfig& c, const PlannedLayout& layout, const ProductKernels& kernels) {
+double Planned(const RunConfig& c, const PlannedLayout& layout, const ProductKernels& kernels,
+               int64_t vocab = kVocab) {
   Workload w;
   w.model = {.layers = c.model.layers,
              .heads = c.model.heads,
              .hidden = c.model.hidden,
              .context = c.model.context,
-             .vocab = kVocab,
+             .vocab = vocab,
              .dropout = c.model.dropout};
   w.global_batch = c.train.global_batch;
   w.dtype = c.train.dtype;
   w.precision = PrecisionOfDtype(w.dtype);
+  w.prefetch_bytes = static_cast<double>(c.zero.prefetch_bytes);
   return Predict(OrthantMachine(kernels), w, layout)->WorstStage().total();
 }
 
-double Estimated(RunConfig c, const PlannedLayout& l, const ProductKernels& kernels) {
+double Estimated(RunConfig c, const PlannedLayout& l, const ProductKernels& kernels, int64_t vocab = kVocab) {
   c.parallel.data = static_cast<int>(l.data);
   c.parallel.tensor = static_cast<int>(l.tensor);
   c.parallel.pipeline = static_cast<int>(l.pipeline);
@@ -61,7 +63,7 @@ double Estimated(RunConfig c, const PlannedLayout& l, const ProductKernels& kern
   c.zero.offload.optimizer = l.offload == Offload::kNone ? "none" : "host";
   c.memory.recompute = ToString(l.recompute);
   c.train.micro_batch = l.micro_batch;
-  return static_cast<double>(EstimateMemory(c, kVocab, kernels).peak_bytes());
+  return static_cast<double>(EstimateMemory(c, vocab, kernels).peak_bytes());
 }
 
 TEST(PlanMemory, IsWithinEightPercentOfTheTrainers) {
@@ -103,6 +105,31 @@ TEST(PlanMemory, IsWithinEightPercentOfTheTrainers) {
     }
   }
   RecordProperty("most", std::to_string(most));
+}
+
+// Blocks of 200 KB, of which none, five, twenty or all are gathered ahead of their use; a table of 16 KB or 2
+// MB.
+TEST(PlanMemory, CountsWhatIsGatheredAhead) {
+  RunConfig config = Base(0.0, "fp32");
+  config.model.layers = 40;
+  config.model.heads = 4;
+  config.model.hidden = 64;
+  config.model.context = 64;
+  const ProductKernels kernels{true, true};
+  for (const int64_t prefetch : {int64_t{0}, int64_t{1} << 20, int64_t{4} << 20, int64_t{1} << 30}) {
+    for (const int64_t vocab : {int64_t{64}, kVocab}) {
+      for (const PlannedLayout& layout :
+           {PlannedLayout{.data = 1, .zero = 3}, PlannedLayout{.data = 2, .zero = 3},
+            PlannedLayout{.data = 16, .zero = 3}, PlannedLayout{.data = 4, .pipeline = 2, .zero = 3}}) {
+        config.zero.prefetch_bytes = prefetch;
+        const double planned = Planned(config, layout, kernels, vocab);
+        const double error = planned / Estimated(config, layout, kernels, vocab) - 1;
+        EXPECT_LT(std::abs(error), 0.08)
+            << layout.ToString() << ", prefetch_bytes " << prefetch << ", vocabulary " << vocab << ": "
+            << planned / (1 << 20) << " MiB planned, " << 100 * error << " %";
+      }
+    }
+  }
 }
 
 }  // namespace
