@@ -44,8 +44,8 @@ double GatheredAhead(const Workload& w, double block, double others) {
   return std::max(block, std::min(fit, others));
 }
 
-// Units that are whole for a while: under ZeRO 2 and 3 the gradient of `unit`, which is in use, and of one on
-// its way, under 3 the values of `unit` and of those ahead. Elements.
+// Bytes of units that are whole for a while: under ZeRO 2 and 3 the gradient of `unit`, which is in use, and
+// of one on its way, under 3 the values of `unit` and of those ahead. All are given in elements.
 double UnitsWhole(const Workload& w, const PlannedLayout& l, double unit, double on_its_way, double ahead) {
   double bytes = 0;
   if (l.zero >= 2) bytes += (unit + on_its_way) * w.precision.gradient;

@@ -78,8 +78,10 @@ class Drawing {
     constexpr double kRoom = 24;  // picture units of a label
     std::set<double> values;
     for (const Series& series : plot_.series) {
-      values.insert(series.x.begin(), series.x.end());
-      if (values.size() > kFew) return RoundTicks(area_.x_low, area_.x_high, 6);
+      for (const double x : series.x) {
+        values.insert(x);
+        if (values.size() > kFew) return RoundTicks(area_.x_low, area_.x_high, 6);
+      }
     }
     std::vector<double> ticks;
     for (auto value = values.rbegin(); value != values.rend(); ++value) {
